@@ -1,0 +1,61 @@
+"""What is stored: `users`, and `logins` with digests in place of tokens."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from beanie import Document
+from pymongo import ASCENDING, IndexModel
+
+from backend.accounts.rules import Kind, StoreRole
+
+EndedWhy = Literal["logout", "reused"]
+
+
+def _unique_where_given(field: str) -> IndexModel:
+    return IndexModel(
+        [(field, ASCENDING)],
+        name=f"one_{field}",
+        unique=True,
+        partialFilterExpression={field: {"$type": "string"}},
+    )
+
+
+class UserDocument(Document):
+    """A person. Whoever has a password has a phone or an e-mail; a guest has none of the three."""
+
+    id: str  # type: ignore[assignment]
+    kind: Kind
+    name: str
+    phone: str | None = None
+    email: str | None = None
+    password_hash: str | None = None
+    roles: tuple[StoreRole, ...] = ()
+    created_at: datetime
+
+    class Settings:
+        name = "users"
+        indexes: ClassVar = [_unique_where_given("phone"), _unique_where_given("email")]
+        bson_encoders: ClassVar = {StoreRole: asdict}
+
+
+class LoginDocument(Document):
+    """One device signed in. It is live until `ended_at` is set or `expires_at` is reached."""
+
+    id: str  # type: ignore[assignment]
+    user_id: str
+    refresh_digest: str
+    previous_digest: str | None = None
+    rotated_at: datetime | None = None
+    expires_at: datetime
+    ended_at: datetime | None = None
+    ended_why: EndedWhy | None = None
+
+    class Settings:
+        name = "logins"
+        indexes: ClassVar = [
+            IndexModel([("expires_at", ASCENDING)], name="forget_expired", expireAfterSeconds=0)
+        ]
+
+
+DOCUMENTS: list[type[Document]] = [UserDocument, LoginDocument]

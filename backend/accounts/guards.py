@@ -1,0 +1,28 @@
+"""Route guards: one predicate each."""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from backend.accounts.rules import Kind, Principal
+from backend.errors import Forbidden, NotAuthenticated
+
+Connection = ASGIConnection[Any, Principal | None, Any, Any]
+
+
+def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
+    """Somebody: a guest will do."""
+    _caller(connection)
+
+
+def staff(connection: Connection, _: BaseRouteHandler) -> None:
+    """Somebody who works for a shop; at which one and as what, the use case asks by `works_at`."""
+    if _caller(connection).kind is not Kind.STAFF:
+        raise Forbidden
+
+
+def _caller(connection: Connection) -> Principal:
+    if connection.user is None:
+        raise NotAuthenticated
+    return connection.user

@@ -1,0 +1,109 @@
+"""The `/auth` endpoints."""
+
+from typing import Any
+
+from litestar import Request, Router, get, post
+from litestar.datastructures import CacheControlHeader, State
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from litestar.types import ControllerRouterHandler
+
+from backend.accounts.guards import signed_in
+from backend.accounts.rules import Principal
+from backend.accounts.schemas import GuestIn, LoginIn, RefreshIn, RegisterIn, TokensOut, UserOut
+from backend.accounts.service import Accounts
+
+Caller = Request[Principal, Any, State]
+MaybeCaller = Request[Principal | None, Any, State]
+
+
+@post(
+    "/register",
+    operation_id="register",
+    summary="Register",
+    description=(
+        "Makes a customer with a password and signs them in. Sent with a guest's bearer token, it makes that "
+        "guest a customer, who keeps user id, cart, orders and points."
+    ),
+    response_description="Signed in; the guest's own logins go on.",
+    security=[{}, {"bearer": []}],
+)
+async def register(
+    request: MaybeCaller, data: JSONBody[RegisterIn], accounts: NamedDependency[Accounts]
+) -> TokensOut:
+    return await accounts.register(data, request.user)
+
+
+@post(
+    "/login",
+    status_code=200,
+    operation_id="login",
+    summary="Sign in",
+    description="Starts a login on this device; the account's other logins go on.",
+    response_description="Signed in.",
+)
+async def login(data: JSONBody[LoginIn], accounts: NamedDependency[Accounts]) -> TokensOut:
+    return await accounts.login(data)
+
+
+@post(
+    "/guest",
+    operation_id="guest",
+    summary="Come as a guest",
+    description="Makes an account without phone, e-mail or password. The body may be left out.",
+    response_description="Signed in as a guest.",
+)
+async def guest(accounts: NamedDependency[Accounts], data: JSONBody[GuestIn | None] = None) -> TokensOut:
+    return await accounts.guest((data or GuestIn()).name)
+
+
+@post(
+    "/refresh",
+    status_code=200,
+    operation_id="refresh",
+    summary="Refresh the tokens",
+    description=(
+        "Exchanges the newest refresh token for new tokens. Sent again within 10 s, because the answer was "
+        "lost, it gets the same refresh token. Any older one ends the login: somebody else may have it."
+    ),
+    response_description="The login's next tokens.",
+)
+async def refresh(data: JSONBody[RefreshIn], accounts: NamedDependency[Accounts]) -> TokensOut:
+    return await accounts.refresh(data.refresh_token)
+
+
+@post(
+    "/logout",
+    status_code=204,
+    operation_id="logout",
+    summary="Sign out",
+    description="Ends this login: its access and refresh tokens are refused from now on.",
+    response_description="The login has ended.",
+    guards=[signed_in],
+    security=[{"bearer": []}],
+)
+async def logout(request: Caller, accounts: NamedDependency[Accounts]) -> None:
+    await accounts.logout(request.user)
+
+
+@get(
+    "/me",
+    operation_id="me",
+    summary="Who am I",
+    description="The account that the bearer token stands for.",
+    response_description="The caller's account.",
+    guards=[signed_in],
+    security=[{"bearer": []}],
+)
+async def me(request: Caller, accounts: NamedDependency[Accounts]) -> UserOut:
+    return await accounts.me(request.user)
+
+
+ROUTES: list[ControllerRouterHandler] = [
+    Router(
+        path="/auth",
+        route_handlers=[register, login, guest, refresh, logout, me],
+        tags=["Accounts"],
+        cache_control=CacheControlHeader(no_store=True),
+    )
+]

@@ -1,0 +1,183 @@
+"""The use cases of accounts."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from backend.accounts import store
+from backend.accounts.contacts import Contacts, read_contacts
+from backend.accounts.documents import LoginDocument, UserDocument
+from backend.accounts.passwords import Passwords
+from backend.accounts.rules import Kind, Principal, StoreRole, is_retry, password_fault
+from backend.accounts.schemas import LoginIn, RegisterIn, TokensOut, UserOut
+from backend.accounts.tokens import AccessTokens
+from backend.errors import AlreadyRegistered, NotAuthenticated, RefreshReused, WeakPassword, WrongCredentials
+from backend.kit.clock import Clock
+from backend.kit.ids import new_id
+from backend.kit.secrets import Keyring, digest, random_token
+from backend.settings import Settings
+
+
+class Accounts:
+    """Signs people in and knows who they are. One for a process; it keeps nothing between calls."""
+
+    def __init__(self, settings: Settings, clock: Clock, keyring: Keyring) -> None:
+        self._refresh_ttl = timedelta(seconds=settings.qless_refresh_ttl_s)
+        self._clock = clock
+        self._keyring = keyring
+        self._passwords = Passwords()
+        self._access_tokens = AccessTokens(settings, clock, keyring)
+
+    async def register(self, data: RegisterIn, principal: Principal | None) -> TokensOut:
+        """Make a customer; of a guest the same person with the same `user_id`, whose logins go on.
+
+        Raises:
+            InvalidContact, WeakPassword: what was given will not do.
+            ContactTaken: the phone or the e-mail has an account.
+            AlreadyRegistered: the caller is not, or no longer, a guest.
+        """
+        contacts = read_contacts(data.phone, data.email)
+        _refuse_weak(data.password, contacts)
+        password_hash = await self._passwords.hash(data.password)
+        if principal is None:
+            user = self._new_user(Kind.CUSTOMER, data.name, password_hash=password_hash, **contacts)
+            await store.insert_user(user)
+            return await self._sign_in(user)
+        upgraded = await store.upgrade_guest(principal.user_id, data.name, password_hash, contacts)
+        if upgraded is None:
+            raise AlreadyRegistered
+        return await self._sign_in(upgraded)
+
+    async def login(self, data: LoginIn) -> TokensOut:
+        """Start another login of an account. Nobody's account and a wrong password look and cost the same.
+
+        Raises:
+            WrongCredentials
+            InvalidContact: what was given cannot be anybody's.
+        """
+        user = await store.find_by_contacts(read_contacts(data.phone, data.email))
+        stored_hash = user.password_hash if user else None
+        matches = await self._passwords.matches(data.password, stored_hash)
+        if user is None or stored_hash is None or not matches:
+            raise WrongCredentials
+        if self._passwords.is_outdated(stored_hash):
+            await store.replace_hash(user.id, stored_hash, await self._passwords.hash(data.password))
+        return await self._sign_in(user)
+
+    async def guest(self, name: str) -> TokensOut:
+        """Make an account that only its tokens can reach, until it is registered."""
+        user = self._new_user(Kind.GUEST, name)
+        await store.insert_user(user)
+        return await self._sign_in(user)
+
+    async def refresh(self, token: str) -> TokensOut:
+        """Exchange a login's newest refresh token for its successor and a new access token.
+
+        The successor is derived from the token under a key of ours, so one token has one successor: the token
+        just exchanged is taken again for 10 s, because the phone may have lost the answer, and gets the same
+        one. Any other old token means that two parties hold the login's tokens: the login ends.
+
+        Raises:
+            RefreshReused: an old token; the login has been ended.
+            NotAuthenticated: not a token of a live login.
+        """
+        now = self._clock.now()
+        login_id = token.partition(".")[0]
+        successor = self._successor(login_id, token)
+        login = await store.rotate_if_current(
+            login_id, digest(token), digest(successor), now, now + self._refresh_ttl
+        )
+        if login is None:
+            login = await self._settle_old_token(login_id, token, now)
+        user = await store.find_user(login.user_id)
+        if user is None:
+            raise NotAuthenticated
+        return self._tokens(user, login_id, successor)
+
+    async def logout(self, principal: Principal) -> None:
+        """End the login that the caller used; their others go on."""
+        await store.end_login(principal.login_id, "logout", self._clock.now())
+
+    async def authenticate(self, access_token: str) -> Principal:
+        """Who holds this token, with the roles that they have now.
+
+        Raises:
+            TokenExpired: refresh it.
+            NotAuthenticated: not a token of ours, or its login has ended.
+        """
+        claims = self._access_tokens.read(access_token)
+        login, user = await asyncio.gather(
+            store.find_live_login(claims.login_id, self._clock.now()), store.find_user(claims.user_id)
+        )
+        if login is None or user is None:
+            raise NotAuthenticated("The login has ended; sign in again.")
+        return Principal(user.id, login.id, user.kind, user.name, user.roles)
+
+    async def me(self, principal: Principal) -> UserOut:
+        """The caller's own account."""
+        user = await store.find_user(principal.user_id)
+        if user is None:
+            raise NotAuthenticated
+        return _user_out(user)
+
+    async def create_staff(self, email: str, password: str, name: str, roles: Iterable[StoreRole]) -> str:
+        """Make the member of staff with this e-mail, or give them this password, name and roles; their id.
+
+        Raises:
+            InvalidContact, WeakPassword: what was given will not do.
+            ContactTaken: the e-mail is a customer's.
+        """
+        contacts = read_contacts(None, email)
+        _refuse_weak(password, contacts)
+        password_hash = await self._passwords.hash(password)
+        user = self._new_user(Kind.STAFF, name, password_hash=password_hash, roles=tuple(roles), **contacts)
+        return await store.insert_or_update_staff(user)
+
+    async def _settle_old_token(self, login_id: str, token: str, now: datetime) -> LoginDocument:
+        login = await store.find_live_login(login_id, now)
+        if login is None:
+            raise NotAuthenticated("The login has ended; sign in again.")
+        if not is_retry(digest(token), login.previous_digest, login.rotated_at, now):
+            await store.end_login(login_id, "reused", now)
+            raise RefreshReused
+        return login
+
+    def _new_user(self, kind: Kind, name: str, **fields: Any) -> UserDocument:
+        return UserDocument(id=new_id("usr"), kind=kind, name=name, created_at=self._clock.now(), **fields)
+
+    async def _sign_in(self, user: UserDocument) -> TokensOut:
+        login_id = new_id("lgn")
+        refresh_token = f"{login_id}.{random_token()}"
+        login = LoginDocument(
+            id=login_id,
+            user_id=user.id,
+            refresh_digest=digest(refresh_token),
+            expires_at=self._clock.now() + self._refresh_ttl,
+        )
+        await store.insert_login(login)
+        return self._tokens(user, login_id, refresh_token)
+
+    def _successor(self, login_id: str, refresh_token: str) -> str:
+        return f"{login_id}.{self._keyring.sign('refresh-token', refresh_token.encode())}"
+
+    def _tokens(self, user: UserDocument, login_id: str, refresh_token: str) -> TokensOut:
+        return TokensOut(
+            access_token=self._access_tokens.issue(user.id, login_id),
+            refresh_token=refresh_token,
+            token_type="Bearer",  # noqa: S106 - a scheme, not a secret
+            expires_in=self._access_tokens.ttl_s,
+            user=_user_out(user),
+        )
+
+
+def _refuse_weak(password: str, contacts: Contacts) -> None:
+    fault = password_fault(password, [str(contact) for contact in contacts.values()])
+    if fault is not None:
+        raise WeakPassword(fault)
+
+
+def _user_out(user: UserDocument) -> UserOut:
+    return UserOut(
+        user_id=user.id, kind=user.kind, name=user.name, roles=user.roles, phone=user.phone, email=user.email
+    )

@@ -1,0 +1,105 @@
+"""The one place where the parts meet."""
+
+import dataclasses
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+
+from backend import accounts, carts, catalog, checkout, exits, health, payments, rewards, stores
+from backend.accounts import Principal
+from backend.catalog import PreviewAdd, Product, WhatIf, WhatIfBudget
+from backend.description import OPENAPI
+from backend.errors import NotAuthenticated
+from backend.kit import logs
+from backend.kit.clock import Clock, SystemClock
+from backend.kit.strict import StrictRequest
+from backend.lifespan import Services, open_services
+from backend.middleware import Authentication, RequestIds
+from backend.problems import EXCEPTION_HANDLERS
+from backend.settings import Settings, load
+from backend.web import ROUTES as WEB_ROUTES
+
+MAX_BODY_BYTES = 1_000_000
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
+    """The server as an ASGI application; what it needs is opened in its lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_services(settings, clock or SystemClock()) as services:
+            app.state.services = services
+            yield
+
+    app = Litestar(
+        route_handlers=[
+            *accounts.ROUTES,
+            *stores.ROUTES,
+            *catalog.ROUTES,
+            *carts.ROUTES,
+            *checkout.ROUTES,
+            *payments.ROUTES,
+            *exits.ROUTES,
+            *rewards.ROUTES,
+            *health.ROUTES,
+            *WEB_ROUTES,
+        ],
+        dependencies={
+            **{field.name: _provide(field.name) for field in dataclasses.fields(Services)},
+            "preview_add": Provide(_preview_add, sync_to_thread=False),
+        },
+        middleware=[DefineMiddleware(Authentication)],
+        exception_handlers=EXCEPTION_HANDLERS,
+        request_class=StrictRequest,
+        request_max_body_size=MAX_BODY_BYTES,
+        openapi_config=OPENAPI,
+        lifespan=[lifespan],
+        logging_config=None,
+        debug=False,
+    )
+    # Litestar's own middleware begins behind its router and never sees a path that does not exist.
+    app.asgi_handler = RequestIds()(app.asgi_handler)
+    return app
+
+
+def _provide(name: str) -> Provide:
+    """A handler's argument of this name is the service of this name."""
+
+    def provider(state: State) -> Any:
+        return getattr(state.services, name)
+
+    return Provide(provider, sync_to_thread=False)
+
+
+def _preview_add(state: State) -> PreviewAdd:
+    """How the catalogue asks the cart what a scan would do; the catalogue knows no carts."""
+    carts_service: carts.Carts = state.services.carts
+
+    async def preview(principal: Principal | None, session_id: str, product: Product) -> WhatIf | None:
+        if principal is None:
+            raise NotAuthenticated
+        after = await carts_service.preview_add(principal, session_id, product)
+        if after is None:
+            return None
+        budget = msgspec.convert(after.budget, WhatIfBudget | None, from_attributes=True)
+        return WhatIf(total_minor=after.totals.total_minor, budget=budget)
+
+    return preview
+
+
+def from_environment() -> Litestar:
+    """What `uvicorn --factory` runs.
+
+    Raises:
+        SettingsError: the environment does not describe a server that could run.
+    """
+    settings = load(os.environ)
+    logs.configure(settings.qless_log_level)
+    return create_app(settings)

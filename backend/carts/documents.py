@@ -1,0 +1,48 @@
+"""What is stored of carts beside their log."""
+
+from datetime import datetime
+from typing import Any
+
+import pymongo
+from beanie import Document
+from pymongo import IndexModel
+
+
+class SessionDocument(Document):
+    """A cart's latest snapshot, for listing and for fast loading. It may lag behind the log; it never leads."""
+
+    id: str  # type: ignore[assignment]
+    store_id: str
+    host_user_id: str
+    participants: list[dict[str, Any]]
+    items: list[dict[str, Any]]
+    budget_limit: int | None
+    status: str
+    seq: int
+    changed_at: datetime
+    state: bytes
+
+    class Settings:
+        name = "sessions"
+        indexes = [
+            IndexModel([("participants.user_id", pymongo.ASCENDING), ("changed_at", pymongo.DESCENDING)], name="of_user"),
+            IndexModel(
+                [("store_id", pymongo.ASCENDING), ("status", pymongo.ASCENDING), ("changed_at", pymongo.DESCENDING)],
+                name="of_store",
+            ),
+        ]
+
+
+class JoinLinkDocument(Document):
+    """A way into a cart; `_id` is the digest of its token."""
+
+    id: str  # type: ignore[assignment]
+    session_id: str
+    expires_at: datetime
+
+    class Settings:
+        name = "join_links"
+        indexes = [
+            IndexModel([("expires_at", pymongo.ASCENDING)], expireAfterSeconds=0, name="forget"),
+            IndexModel([("session_id", pymongo.ASCENDING)], name="of_session"),
+        ]

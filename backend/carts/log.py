@@ -1,0 +1,193 @@
+"""The log of all carts: one document an event, committed in groups.
+
+`_id = {s: session_id, n: seq}` is the concurrency control: whoever inserts `n` first wins. Everything decided while
+a batch is on its way waits for the next; a batch of one goes at once; there is no timer. A write whose outcome is
+unknown (a time-out, a lost primary, a failed write concern) is inserted again, the identical document, until it is
+in or a duplicate key answers, and then the random `w` of the stored document says whose it is. An entry is reported
+`APPENDED` only once a majority has it on disk.
+
+The committer is a task of its own: whoever asked for an append may be cancelled, the write is not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from backend.carts.events import Entry, from_document, to_document
+from backend.kit.mongo import Database
+
+log = logging.getLogger(__name__)
+
+COLLECTION = "cart_events"
+MAX_SEQ = 2**31 - 1
+MAX_BATCH = 1_000
+DUPLICATE_KEY = 11000
+NEVER_STORABLE = {121, 10334}
+"""DocumentValidationFailure and BSONObjectTooLarge: trying again changes nothing."""
+
+VALIDATOR: dict[str, Any] = {
+    "$jsonSchema": {
+        "bsonType": "object",
+        "required": ["_id", "v", "w", "at", "by", "command_id", "digest", "event", "totals", "budget"],
+        "properties": {
+            "_id": {
+                "bsonType": "object",
+                "required": ["s", "n"],
+                "additionalProperties": False,
+                "properties": {"s": {"bsonType": "string"}, "n": {"bsonType": "int", "minimum": 1}},
+            },
+            "v": {"bsonType": "int", "minimum": 1},
+            "w": {"bsonType": "long"},
+        },
+    }
+}
+"""Holds the types of `_id`: a seq of another type, or a third field, would be another key."""
+
+
+class Outcome(Enum):
+    """APPENDED: ours, on disk. TAKEN: somebody else's event has this seq. REFUSED: a defect, it can never be stored."""
+
+    APPENDED = "appended"
+    TAKEN = "taken"
+    REFUSED = "refused"
+
+
+OnOutcome = Callable[[Outcome], None]
+
+
+class _Append(NamedTuple):
+    """An entry on its way; `document` is encoded once, so that every try inserts identical bytes."""
+
+    key: tuple[str, int]
+    w: int
+    document: RawBSONDocument
+    report: OnOutcome
+
+
+def event_id(session_id: str, seq: int) -> dict[str, Any]:
+    """The one way to name an event; the order of the fields is part of the key."""
+    return {"s": session_id, "n": seq}
+
+
+class CartLog:
+    """Appends to and reads from `cart_events`."""
+
+    def __init__(self, database: Database) -> None:
+        self._events = database[COLLECTION]
+        self._waiting: list[_Append] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def append(self, entry: Entry, on_outcome: OnOutcome) -> None:
+        """Commit the entry with the next batch, then call `on_outcome`, which must not raise.
+
+        A cart has at most one entry on its way: the caller waits for the outcome before it decides the next.
+        """
+        document = RawBSONDocument(bson.encode(to_document(entry)))
+        self._waiting.append(_Append((entry.session_id, entry.seq), entry.w, document, on_outcome))
+        self._idle.clear()
+        self._wake.set()
+
+    async def drained(self) -> None:
+        """Wait until every appended entry has its outcome."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Commit batches until cancelled. Cancelling leaves entries waiting; it does not lose their outcome."""
+        failures = 0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                unknown = batch
+                try:
+                    unknown = await self._insert(batch)
+                finally:
+                    self._waiting[:0] = unknown
+                if unknown:
+                    failures += 1
+                    log.warning("appends of unknown outcome", extra={"count": len(unknown), "failures": failures})
+                    await asyncio.sleep(min(1.0, 0.02 * 2**failures))
+                else:
+                    failures = 0
+            self._idle.set()
+
+    async def _insert(self, batch: list[_Append]) -> list[_Append]:
+        """Insert a batch, report what is known, and return what is not."""
+        try:
+            await self._events.insert_many([append.document for append in batch], ordered=False)
+        except BulkWriteError as error:
+            return await self._sort_out(batch, error.details or {})
+        except PyMongoError:
+            return batch
+        for append in batch:
+            append.report(Outcome.APPENDED)
+        return []
+
+    async def _sort_out(self, batch: list[_Append], details: Mapping[str, Any]) -> list[_Append]:
+        """After a batch with errors: duplicates are looked up by `w`; the others are in, unless the write
+        concern failed too, and then they are unknown."""
+        codes = {fault["index"]: fault["code"] for fault in details.get("writeErrors", [])}
+        concern_failed = bool(details.get("writeConcernErrors"))
+        duplicates, unknown = [], []
+        for index, append in enumerate(batch):
+            code = codes.get(index)
+            if code == DUPLICATE_KEY:
+                duplicates.append(append)
+            elif code in NEVER_STORABLE:
+                log.error("append refused", extra={"session_id": append.key[0], "seq": append.key[1], "code": code})
+                append.report(Outcome.REFUSED)
+            elif code is not None or concern_failed:
+                unknown.append(append)
+            else:
+                append.report(Outcome.APPENDED)
+        return unknown + await self._whose(duplicates)
+
+    async def _whose(self, appends: list[_Append]) -> list[_Append]:
+        """Ours if the majority's document carries our `w`; unknown while the majority has none."""
+        if not appends:
+            return []
+        try:
+            found = await self._events.find({"_id": {"$in": [event_id(*a.key) for a in appends]}}, {"w": 1}).to_list()
+        except PyMongoError:
+            return appends
+        owner = {(doc["_id"]["s"], doc["_id"]["n"]): doc["w"] for doc in found}
+        unknown = []
+        for append in appends:
+            w = owner.get(append.key)
+            if w is None:
+                unknown.append(append)
+            else:
+                append.report(Outcome.APPENDED if w == append.w else Outcome.TAKEN)
+        return unknown
+
+    async def tail(self, session_id: str, after: int) -> list[Entry]:
+        """The cart's entries past `after`, in order, as the majority has them."""
+        bounds = {"$gt": event_id(session_id, after), "$lte": event_id(session_id, MAX_SEQ)}
+        cursor = self._events.find({"_id": bounds}).sort("_id", 1)
+        return [from_document(document) async for document in cursor]
+
+    async def ahead(self, heads: Iterable[tuple[str, int]]) -> list[str]:
+        """Which of these carts have an entry past the head named."""
+        keys = [event_id(session_id, seq + 1) for session_id, seq in heads]
+        if not keys:
+            return []
+        return [doc["_id"]["s"] async for doc in self._events.find({"_id": {"$in": keys}}, {"_id": 1})]
+
+
+async def prepare(database: Database) -> None:
+    """Create the collection with its validator, or renew the validator."""
+    if COLLECTION in await database.list_collection_names():
+        await database.command("collMod", COLLECTION, validator=VALIDATOR)
+    else:
+        await database.create_collection(COLLECTION, validator=VALIDATOR)
+
+

@@ -1,0 +1,241 @@
+"""The carts that this process holds in memory, and how they hear of each other's processes.
+
+A room is loaded when somebody needs it (snapshot, then the log's tail) and forgotten when nobody looked for a
+minute. While a phone looks at it, the process listens on the cart's channel, and asks MongoDB every 2 s, always,
+whether the log went on without it: a lost message has no successor that would show the gap.
+"""
+
+import asyncio
+import logging
+import secrets
+from enum import IntEnum
+
+import msgspec
+
+from backend import errors
+from backend.carts import store
+from backend.carts.events import Entry
+from backend.carts.frames import Notice, encode
+from backend.carts.frames import Presence as PresenceFrame
+from backend.carts.log import CartLog
+from backend.carts.presence import REPEAT_EVERY_S
+from backend.carts.rooms import Room
+from backend.kit.clock import Clock
+from backend.kit.mongo import StorageError
+from backend.live import Bus, Connection
+
+log = logging.getLogger(__name__)
+
+HEAD_CHECK_S = 2.0
+HOUSEKEEPING_S = 0.5
+FORGET_AFTER_S = 60.0
+SNAPSHOT_AFTER_EVENTS = 64
+SNAPSHOT_AFTER_S = 3.0
+
+
+class _Message(IntEnum):
+    """The first byte of what travels on a cart's channel."""
+
+    ENTRY = 1
+    PRESENCE = 2
+    WHO_IS_THERE = 3
+    NOTICE = 4
+
+
+class _PresenceMessage(msgspec.Struct, array_like=True):
+    process: str
+    members: list[str]
+
+
+class _NoticeMessage(msgspec.Struct, array_like=True):
+    user_id: str
+    frame: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_entry = msgspec.msgpack.Decoder(Entry).decode
+_decode_presence = msgspec.msgpack.Decoder(_PresenceMessage).decode
+_decode_notice = msgspec.msgpack.Decoder(_NoticeMessage).decode
+
+
+def _channel(session_id: str) -> str:
+    return f"cart:{session_id}"
+
+
+class Rooms:
+    """Every room of one process."""
+
+    def __init__(self, cart_log: CartLog, bus: Bus, clock: Clock) -> None:
+        self.process = secrets.token_hex(4)
+        self._log = cart_log
+        self._bus = bus
+        self._clock = clock
+        self._rooms: dict[str, Room] = {}
+        self._loading: dict[str, asyncio.Task[Room]] = {}
+        self._saved: dict[str, tuple[int, float]] = {}
+        self._check_now = asyncio.Event()
+        bus.on_resync.append(self._check_now.set)
+
+    def new(self, session_id: str) -> Room:
+        """A room for a cart that is about to begin; `drop` it when it does not."""
+        room = self._rooms[session_id] = Room(session_id, self._log, self._clock, self._announce)
+        return room
+
+    def drop(self, room: Room) -> None:
+        self._rooms.pop(room.session_id, None)
+
+    async def get(self, session_id: str) -> Room:
+        """The room of a cart, from memory or loaded.
+
+        Raises:
+            SessionNotFound: the log has nothing of it.
+            StorageUnavailable: MongoDB does not answer.
+        """
+        room = self._rooms.get(session_id)
+        if room is not None and room.state is not None:
+            room.last_used = asyncio.get_running_loop().time()
+            return room
+        task = self._loading.get(session_id)
+        if task is None:
+            task = self._loading[session_id] = asyncio.create_task(self._load(session_id))
+            task.add_done_callback(lambda _: self._loading.pop(session_id, None))
+        try:
+            return await asyncio.shield(task)
+        except StorageError:
+            raise errors.StorageUnavailable from None
+
+    async def _load(self, session_id: str) -> Room:
+        room = Room(session_id, self._log, self._clock, self._announce)
+        room.state = await store.load_snapshot(session_id)
+        self._saved[session_id] = (room.state.seq if room.state else 0, room.last_used)
+        for entry in await self._log.tail(session_id, room.state.seq if room.state else 0):
+            room.receive(entry)
+        if room.state is None:
+            self._saved.pop(session_id)
+            raise errors.SessionNotFound
+        return self._rooms.setdefault(session_id, room)
+
+    def enter(self, room: Room, connection: Connection) -> None:
+        """A phone looks at the cart from now on."""
+        if not room.connections:
+            self._rooms[room.session_id] = room
+            self._bus.subscribe(_channel(room.session_id), lambda payload: self._hear(room, payload))
+            self._bus.publish(_channel(room.session_id), bytes([_Message.WHO_IS_THERE]))
+        room.connections.add(connection)
+        self._presence_changed(room)
+
+    def leave(self, room: Room, connection: Connection) -> None:
+        """A phone is gone."""
+        room.connections.discard(connection)
+        room.last_used = asyncio.get_running_loop().time()
+        self._presence_changed(room)
+        if not room.connections:
+            self._bus.unsubscribe(_channel(room.session_id))
+
+    def notify(self, session_id: str, user_id: str, notice: Notice) -> None:
+        """Show something to one person, on whichever process their phones are."""
+        frame = encode(notice)
+        self._show(self._rooms.get(session_id), user_id, frame)
+        message = bytes([_Message.NOTICE]) + _encode(_NoticeMessage(user_id, frame))
+        self._bus.publish(_channel(session_id), message)
+
+    def _show(self, room: Room | None, user_id: str, frame: str) -> None:
+        for connection in room.connections if room else ():
+            if connection.user_id == user_id:
+                connection.send(frame)
+
+    def _announce(self, entry: Entry) -> None:
+        self._bus.publish(_channel(entry.session_id), bytes([_Message.ENTRY]) + _encode(entry))
+
+    def _hear(self, room: Room, payload: bytes) -> None:
+        body = payload[1:]
+        match payload[0]:
+            case _Message.ENTRY:
+                room.receive(_decode_entry(body))
+            case _Message.PRESENCE:
+                said = _decode_presence(body)
+                now = asyncio.get_running_loop().time()
+                before = self._present(room)
+                room.presence.heard(said.process, frozenset(said.members), now)
+                if self._present(room) != before:
+                    self._show_presence(room)
+            case _Message.WHO_IS_THERE:
+                self._tell_presence(room)
+            case _Message.NOTICE:
+                notice = _decode_notice(body)
+                self._show(room, notice.user_id, notice.frame)
+
+    def _present(self, room: Room) -> list[str]:
+        here = frozenset(connection.user_id for connection in room.connections)
+        return room.presence.all(here, asyncio.get_running_loop().time())
+
+    def _presence_changed(self, room: Room) -> None:
+        self._show_presence(room)
+        self._tell_presence(room)
+
+    def _show_presence(self, room: Room) -> None:
+        frame = encode(PresenceFrame(members=self._present(room)))
+        for connection in room.connections:
+            connection.send(frame)
+
+    def _tell_presence(self, room: Room) -> None:
+        here = sorted({connection.user_id for connection in room.connections})
+        message = bytes([_Message.PRESENCE]) + _encode(_PresenceMessage(self.process, here))
+        self._bus.publish(_channel(room.session_id), message)
+
+    async def run_head_check(self) -> None:
+        """Every 2 s, and at once after the bus was cut off: did any log go on without us?"""
+        while True:
+            try:
+                await asyncio.wait_for(self._check_now.wait(), HEAD_CHECK_S)
+            except TimeoutError:
+                pass
+            self._check_now.clear()
+            watched = [room for room in self._rooms.values() if room.connections and room.state]
+            heads = [(room.session_id, room.state.seq) for room in watched if room.state]
+            for start in range(0, len(heads), 1_000):
+                for session_id in await self._log.ahead(heads[start : start + 1_000]):
+                    if room := self._rooms.get(session_id):
+                        await room.catch_up()
+
+    async def run_housekeeping(self) -> None:
+        """Answer overdue commands, save snapshots, repeat who is present, forget idle rooms."""
+        loop = asyncio.get_running_loop()
+        told = loop.time()
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            now = loop.time()
+            for room in self._rooms.values():
+                room.refuse_overdue(now)
+            await self.save_snapshots(now)
+            if now - told > REPEAT_EVERY_S:
+                told = now
+                for room in self._rooms.values():
+                    if room.connections:
+                        self._presence_changed(room)
+            self._forget(now)
+
+    async def save_snapshots(self, now: float, *, all_dirty: bool = False) -> None:
+        """Write the snapshots that are due, in groups: 64 events past the last, or 3 s after it."""
+        due = []
+        for room in self._rooms.values():
+            seq, at = self._saved.get(room.session_id, (0, 0.0))
+            ahead = (room.state.seq if room.state else 0) - seq
+            if ahead and (all_dirty or not seq or ahead >= SNAPSHOT_AFTER_EVENTS or now - at > SNAPSHOT_AFTER_S):
+                due.append(room)
+        for start in range(0, len(due), 200):
+            group = [(r.session_id, store.encode_snapshot(r.state)) for r in due[start : start + 200] if r.state]
+            await store.save_snapshots_forward(group)
+            self._saved.update((session_id, (doc["seq"], now)) for session_id, doc in group)
+
+    def _forget(self, now: float) -> None:
+        for session_id, room in list(self._rooms.items()):
+            saved = self._saved.get(session_id, (0, 0.0))[0] == (room.state.seq if room.state else 0)
+            if room.is_idle and saved and now - room.last_used > FORGET_AFTER_S:
+                del self._rooms[session_id]
+                self._saved.pop(session_id, None)
+
+    async def close(self) -> None:
+        """Leave nothing behind: every commit has its outcome, every snapshot is written."""
+        await self._log.drained()
+        await self.save_snapshots(asyncio.get_running_loop().time(), all_dirty=True)

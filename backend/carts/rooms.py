@@ -1,0 +1,219 @@
+"""A cart in memory: its state, its queue of commands, the phones that look at it.
+
+Commands of a cart are decided one after the other, each on the state that the one before it left on disk:
+
+    submit ──> queue ──> decide ──> append ──> on disk ──> apply ──> broadcast ──> answer
+                           ^          │
+                           └── read the tail <── another process was faster
+
+No lock and no task a cart: the next command is decided in the call-back of the commit before. A rejection is
+only given on a state that was compared with the log after the command arrived, so that a process which lags
+never refuses what is allowed.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from backend import errors
+from backend.carts import rules
+from backend.carts.commands import Request
+from backend.carts.events import Entry, MemberLeft
+from backend.carts.frames import encode_entry
+from backend.carts.log import CartLog, Outcome
+from backend.carts.presence import Presence
+from backend.carts.state import CartState
+from backend.errors import AppError
+from backend.kit.clock import Clock
+from backend.kit.mongo import StorageError
+from backend.live import CloseCode, Connection
+
+log = logging.getLogger(__name__)
+
+MAX_QUEUED = 256
+"""Commands that may wait on one cart in this process."""
+ANSWER_WITHIN_S = 8.0
+"""A command not on disk by then is answered `commit_delayed`; it may still land, and a repeat learns of it."""
+
+Answer = Callable[[int | AppError], None]
+
+
+class Ticket:
+    """A command in the queue of its cart."""
+
+    __slots__ = ("answer", "arrived", "compared", "facts", "request")
+
+    def __init__(self, request: Request, facts: rules.Facts, answer: Answer, arrived: float) -> None:
+        self.request = request
+        self.facts = facts
+        self.answer: Answer | None = answer
+        self.arrived = arrived
+        self.compared = False
+
+    def settle(self, result: int | AppError) -> None:
+        """Give the answer, once."""
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            answer(result)
+
+
+class Announce(Protocol):
+    """Tells the other processes of an entry."""
+
+    def __call__(self, entry: Entry) -> None: ...
+
+
+class Room:
+    """One cart in this process."""
+
+    def __init__(self, session_id: str, cart_log: CartLog, clock: Clock, announce: Announce) -> None:
+        self.session_id = session_id
+        self.state: CartState | None = None
+        self.connections: set[Connection] = set()
+        self.presence = Presence()
+        self.last_used = asyncio.get_running_loop().time()
+        self._log = cart_log
+        self._clock = clock
+        self._announce = announce
+        self._queue: deque[Ticket] = deque()
+        self._in_flight: Ticket | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.connections or self._queue or self._in_flight or self._reading)
+
+    def submit(self, request: Request, facts: rules.Facts, answer: Answer) -> None:
+        """Queue a command; `answer` is called with the seq it became, or with why not."""
+        if len(self._queue) >= MAX_QUEUED:
+            answer(errors.CartBusy())
+            return
+        self.last_used = asyncio.get_running_loop().time()
+        self._queue.append(Ticket(request, facts, answer, self.last_used))
+        if self._in_flight is None:
+            self._next()
+
+    def _next(self) -> None:
+        """Decide queued commands until one is on its way to the log, or none is left."""
+        while self._queue and self._in_flight is None:
+            ticket = self._queue.popleft()
+            decision = rules.decide(self.state, ticket.request, ticket.facts, self._clock.now())
+            if isinstance(decision, rules.Accepted):
+                self._append(ticket, decision)
+            elif isinstance(decision, rules.Settled):
+                ticket.settle(decision.seq)
+            elif ticket.compared:
+                ticket.settle(errors.BY_CODE[decision.code](decision.detail))
+            else:
+                self._compare_then_retry(ticket)
+
+    def _append(self, ticket: Ticket, decision: rules.Accepted) -> None:
+        entry = Entry(
+            session_id=self.session_id,
+            seq=(self.state.seq if self.state else 0) + 1,
+            at=self._clock.now(),
+            by=ticket.request.by,
+            command_id=ticket.request.command_id,
+            digest=ticket.request.digest(),
+            event=decision.event,
+            totals=decision.totals,
+            budget=decision.budget,
+            w=random.getrandbits(62) | 1 << 62,  # noqa: S311 - a name for the document, not a secret
+        )
+        self._in_flight = ticket
+        self._log.append(entry, lambda outcome: self._on_outcome(ticket, entry, outcome))
+
+    def _on_outcome(self, ticket: Ticket, entry: Entry, outcome: Outcome) -> None:
+        if outcome is Outcome.TAKEN:
+            self._compare_then_retry(ticket)
+            return
+        self._in_flight = None
+        if outcome is Outcome.APPENDED:
+            ticket.settle(entry.seq)
+            self.receive(entry)
+            self._announce(entry)
+        else:
+            ticket.settle(errors.Unavailable())
+        self._next()
+
+    def _compare_then_retry(self, ticket: Ticket) -> None:
+        """Read what the log has past our state, then decide this command again, before the others."""
+        self._in_flight = ticket
+
+        def again(task: asyncio.Task[None]) -> None:
+            self._in_flight = None
+            if task.cancelled() or task.exception() is not None:
+                ticket.settle(errors.StorageUnavailable())
+            else:
+                ticket.compared = True
+                self._queue.appendleft(ticket)
+            self._next()
+
+        self._read_tail().add_done_callback(again)
+
+    async def catch_up(self) -> None:
+        """Bring the state to what the log has now.
+
+        Raises:
+            StorageUnavailable: MongoDB does not answer.
+        """
+        try:
+            await asyncio.shield(self._read_tail())
+        except StorageError:
+            raise errors.StorageUnavailable from None
+
+    def _read_tail(self) -> asyncio.Task[None]:
+        """A reading of the log that begins now."""
+
+        async def read() -> None:
+            for entry in await self._log.tail(self.session_id, self.state.seq if self.state else 0):
+                self.receive(entry)
+
+        task = self._reading = asyncio.create_task(read())
+
+        def done(finished: asyncio.Task[None]) -> None:
+            if self._reading is finished:
+                self._reading = None
+
+        task.add_done_callback(done)
+        return task
+
+    def receive(self, entry: Entry) -> None:
+        """Apply and show an entry if it is the next; a known one is ignored, one past a gap brings the tail in."""
+        head = self.state.seq if self.state else 0
+        if entry.seq <= head:
+            return
+        if entry.seq > head + 1:
+            self._read_tail().add_done_callback(_ignore_storage_error)
+            return
+        self.state = rules.apply(self.state, entry)
+        if self.connections:
+            frame = encode_entry(entry)
+            for connection in self.connections:
+                connection.send(frame)
+            if isinstance(entry.event, MemberLeft):
+                self._show_out(entry.event.user_id)
+
+    def _show_out(self, user_id: str) -> None:
+        """Close the sockets of one who is no longer a member."""
+        for connection in self.connections:
+            if connection.user_id == user_id:
+                connection.close(CloseCode.NOT_FOUND)
+
+    def refuse_overdue(self, now: float) -> None:
+        """Answer commands that wait for too long; what is on its way stays on its way."""
+        in_flight = [self._in_flight] if self._in_flight else []
+        for ticket in [*in_flight, *self._queue]:
+            if now - ticket.arrived > ANSWER_WITHIN_S:
+                ticket.settle(errors.CommitDelayed())
+        self._queue = deque(ticket for ticket in self._queue if ticket.answer is not None)
+
+
+def _ignore_storage_error(task: asyncio.Task[None]) -> None:
+    """A failed reading is made good by the next head check."""
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("tail not read", extra={"error": type(task.exception()).__name__})
+

@@ -1,0 +1,103 @@
+"""The pass as a token: what it claims, how it is signed, how it is read.
+
+Header: `alg` EdDSA, `typ` exit-pass+jwt, `kid`. Claims: `iss` q-less, `aud` the store, `sub` the order, `iat`, `exp`, and
+`b`, the basket: [items, total in minor units, 1 if it is to be checked]. Claims may be added, none changes its
+meaning; a reader ignores what it does not know.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+TYPE = "exit-pass+jwt"
+ISSUER = "q-less"
+ALGORITHM = "EdDSA"
+MAX_CHARACTERS = 330
+
+
+class Claims(NamedTuple):
+    """What a pass says."""
+
+    store_id: str
+    order_id: str
+    issued_at: datetime
+    expires_at: datetime
+    item_count: int
+    total_minor: int
+    check: bool
+
+
+class NotAPass(Exception):
+    """Not a token of ours, or altered."""
+
+
+def sign(claims: Claims, kid: str, key: Ed25519PrivateKey) -> str:
+    """The token. The same claims and key always give the same text (Ed25519 is deterministic, RFC 8032)."""
+    return jwt.encode(
+        {
+            "iss": ISSUER,
+            "aud": claims.store_id,
+            "sub": claims.order_id,
+            "iat": int(claims.issued_at.timestamp()),
+            "exp": int(claims.expires_at.timestamp()),
+            "b": [claims.item_count, claims.total_minor, int(claims.check)],
+        },
+        key,
+        algorithm=ALGORITHM,
+        headers={"typ": TYPE, "kid": kid},
+    )
+
+
+def key_id(token: str) -> str:
+    """The `kid` that an unverified token names.
+
+    Raises:
+        NotAPass: it is no token, or of another type.
+    """
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.InvalidTokenError, UnicodeError, RecursionError):
+        raise NotAPass from None
+    kid = header.get("kid")
+    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or not isinstance(kid, str) or "crit" in header:
+        raise NotAPass
+    return kid
+
+
+def read(token: str, key: Ed25519PublicKey) -> Claims:
+    """Verify the signature and read the claims. Store and times are the caller's to judge, by its own clock.
+
+    Raises:
+        NotAPass: the signature or the form is wrong.
+    """
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[ALGORITHM],
+            issuer=ISSUER,
+            options={
+                "require": ["iss", "aud", "sub", "iat", "exp", "b"],
+                "verify_aud": False,
+                "verify_exp": False,
+                "verify_iat": False,
+            },
+        )
+        return _claims(claims)
+    except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError, OSError):
+        raise NotAPass from None
+
+
+def _claims(claims: dict[str, Any]) -> Claims:
+    items, total, check = claims["b"]
+    return Claims(
+        store_id=str(claims["aud"]),
+        order_id=str(claims["sub"]),
+        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        item_count=int(items),
+        total_minor=int(total),
+        check=bool(check),
+    )

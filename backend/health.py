@@ -1,0 +1,69 @@
+"""Is the process alive, and can it serve?"""
+
+import asyncio
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.datastructures import State
+
+from backend.kit.mongo import StorageError
+from backend.kit.redis import RedisDown
+
+
+class Part(StrEnum):
+    OK = "ok"
+    MISSING = "missing"
+
+
+class LiveOut(msgspec.Struct):
+    status: str
+    process: str
+
+
+class ReadyOut(msgspec.Struct):
+    """`ready`; `degraded` when Redis is missing (everything works, other processes' screens lag up to 2 s);
+    `unavailable` when MongoDB is."""
+
+    status: str
+    parts: dict[str, Part]
+
+
+@get("/health/live", tags=["Operating"], operation_id="live", summary="The process runs", opt={"exclude_from_auth": True})
+async def live(state: State) -> LiveOut:
+    return LiveOut("alive", state.services.carts.rooms.process)
+
+
+@get(
+    "/health/ready",
+    tags=["Operating"],
+    operation_id="ready",
+    summary="What the process needs is there, or which part is missing",
+    opt={"exclude_from_auth": True},
+)
+async def ready(state: State) -> Response[ReadyOut]:
+    services = state.services
+    mongodb, redis = await asyncio.gather(_mongodb(services), _redis(services))
+    status = "unavailable" if mongodb is Part.MISSING else "degraded" if redis is Part.MISSING else "ready"
+    code = 503 if status == "unavailable" else 200
+    return Response(ReadyOut(status, {"mongodb": mongodb, "redis": redis}), status_code=code)
+
+
+async def _mongodb(services: Any) -> Part:
+    try:
+        await asyncio.wait_for(services.client.admin.command("ping"), 2)
+    except (StorageError, TimeoutError):
+        return Part.MISSING
+    return Part.OK
+
+
+async def _redis(services: Any) -> Part:
+    try:
+        await asyncio.wait_for(services.redis.ping(), 2)
+    except RedisDown:
+        return Part.MISSING
+    return Part.OK
+
+
+ROUTES = [live, ready]

@@ -1,0 +1,78 @@
+"""The one way to MongoDB: majority writes, journaled, a deadline on everything, times with a zone."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from typing import Any, TypeVar
+
+import pymongo
+from bson.codec_options import CodecOptions
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+Document = dict[str, Any]
+Client = AsyncMongoClient[Document]
+Database = AsyncDatabase[Document]
+Session = AsyncClientSession
+StorageError = PyMongoError
+"""MongoDB did not answer, or not in time."""
+T = TypeVar("T")
+
+TIMEOUT_MS = 5_000
+"""How long any single operation may take, retries included."""
+TRANSACTION_TIMEOUT_S = 2.0
+
+__all__ = [
+    "Client",
+    "Database",
+    "Document",
+    "DuplicateKeyError",
+    "Session",
+    "StorageError",
+    "connect",
+    "in_transaction",
+    "open_database",
+]
+
+
+def connect(url: str) -> Client:
+    """A client of its own for the running event loop (PyMongo's async client is bound to one)."""
+    return AsyncMongoClient(
+        url,
+        tz_aware=True,
+        tzinfo=UTC,
+        timeoutMS=TIMEOUT_MS,
+        serverSelectionTimeoutMS=TIMEOUT_MS,
+        retryWrites=True,
+        appname="q-less",
+    )
+
+
+def open_database(client: Client, name: str) -> Database:
+    """Majority, journaled writes and majority reads: what was read cannot be rolled back."""
+    return client.get_database(
+        name,
+        codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
+        write_concern=WriteConcern(w="majority", j=True),
+        read_concern=ReadConcern("majority"),
+    )
+
+
+async def in_transaction(
+    client: Client, work: Callable[[Session], Awaitable[T]], timeout_s: float = TRANSACTION_TIMEOUT_S
+) -> T:
+    """Run `work` in one transaction, again on a transient conflict, within the deadline.
+
+    A `DuplicateKeyError` leaves the transaction undone and reaches the caller: it is an answer, not an accident.
+
+    Raises:
+        pymongo.errors.PyMongoError: not committed in time; may be repeated.
+    """
+    with pymongo.timeout(timeout_s):
+        async with client.start_session() as session:
+            return await session.with_transaction(
+                work, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern(w="majority", j=True)
+            )

@@ -1,0 +1,118 @@
+"""Side effects that must happen after a transaction: rows written in it, carried out by whichever process is alive.
+
+A row is `pending` until its handler returns. Claiming it moves `due_at` past the lease, so that a row whose
+process died is simply due again; a failed one is due after a back-off. A handler may run more than once, also
+at the same time in two processes: every handler is idempotent.
+
+    pending ── claim ──> pending, due after the lease ── handled ──> done (kept 7 days)
+       ^                        │
+       └── failed: back-off ────┘
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pymongo
+from beanie import Document
+from pymongo import IndexModel, ReturnDocument
+
+from backend.kit.clock import Clock
+from backend.kit.ids import new_id
+from backend.kit.mongo import Session
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 30
+IDLE_S = 1.0
+MAX_BACKOFF_S = 300
+KEPT_S = 7 * 24 * 3600
+
+Payload = dict[str, Any]
+Handler = Callable[[Payload], Awaitable[None]]
+
+
+class OutboxDocument(Document):
+    id: str  # type: ignore[assignment]
+    kind: str
+    payload: Payload
+    pending: bool | None = True
+    due_at: datetime
+    attempts: int = 0
+    done_at: datetime | None = None
+
+    class Settings:
+        name = "outbox"
+        indexes = [
+            IndexModel([("due_at", pymongo.ASCENDING)], partialFilterExpression={"pending": True}, name="due"),
+            IndexModel([("done_at", pymongo.ASCENDING)], expireAfterSeconds=KEPT_S, name="forget_done"),
+        ]
+
+
+class Outbox:
+    """Adds rows and works them off."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._handlers: dict[str, Handler] = {}
+        self._kick = asyncio.Event()
+
+    def on(self, kind: str, handler: Handler) -> None:
+        """Name who carries out a kind of row. Every kind has exactly one handler."""
+        if kind in self._handlers:
+            raise ValueError(f"two handlers for {kind}")
+        self._handlers[kind] = handler
+
+    async def add(
+        self, session: Session, kind: str, payload: Payload, delay: timedelta = timedelta(0)
+    ) -> None:
+        """Write a row inside the caller's transaction, due after `delay`. Call `kick` after the commit."""
+        due_at = self._clock.now() + delay
+        row = OutboxDocument(id=new_id("out"), kind=kind, payload=payload, due_at=due_at)
+        await row.insert(session=session)
+
+    def kick(self) -> None:
+        """Look for work now instead of within a second."""
+        self._kick.set()
+
+    async def run(self) -> None:
+        """Work rows off until cancelled."""
+        while True:
+            self._kick.clear()
+            while await self.work_one():
+                pass
+            try:
+                await asyncio.wait_for(self._kick.wait(), IDLE_S)
+            except TimeoutError:
+                continue
+
+    async def work_one(self) -> bool:
+        """Claim and carry out one due row; False when none is due."""
+        rows = OutboxDocument.get_pymongo_collection()
+        now = self._clock.now()
+        row = await rows.find_one_and_update(
+            {"pending": True, "due_at": {"$lte": now}, "kind": {"$in": list(self._handlers)}},
+            {"$set": {"due_at": now + timedelta(seconds=LEASE_S)}, "$inc": {"attempts": 1}},
+            sort=[("due_at", pymongo.ASCENDING)],
+            return_document=ReturnDocument.AFTER,
+        )
+        if row is None:
+            return False
+        try:
+            await asyncio.wait_for(self._handlers[row["kind"]](row["payload"]), LEASE_S - 5)
+        except Exception as error:  # noqa: BLE001 - one row's failure must not stop the others
+            delay = min(MAX_BACKOFF_S, 0.5 * 2 ** row["attempts"])
+            log.warning(
+                "outbox row failed",
+                extra={"kind": row["kind"], "row": row["_id"], "attempts": row["attempts"]},
+                exc_info=error,
+            )
+            due = self._clock.now() + timedelta(seconds=delay)
+            await rows.update_one({"_id": row["_id"], "pending": True}, {"$set": {"due_at": due}})
+        else:
+            await rows.update_one(
+                {"_id": row["_id"]}, {"$set": {"done_at": self._clock.now()}, "$unset": {"pending": ""}}
+            )
+        return True

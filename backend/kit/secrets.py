@@ -1,0 +1,45 @@
+"""Random tokens, keyed signatures, and keys derived from the one root secret."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+def random_token() -> str:
+    """192 random bits, URL-safe."""
+    return secrets.token_urlsafe(24)
+
+
+def digest(token: str) -> str:
+    """What is stored of a random token: its SHA-256. Enough, as the token itself cannot be guessed."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def same(a: str, b: str) -> bool:
+    """Equality in constant time."""
+    return hmac.compare_digest(a.encode(), b.encode())
+
+
+class Keyring:
+    """Keys for one purpose each, derived from the root secret by HKDF-SHA256 (RFC 5869)."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root.encode()
+
+    def key(self, purpose: str) -> bytes:
+        """32 bytes that belong to this purpose alone."""
+        return HKDF(SHA256(), 32, salt=b"q-less", info=purpose.encode()).derive(self._root)
+
+    def sign(self, purpose: str, message: bytes) -> str:
+        """HMAC-SHA256, URL-safe base 64 without padding."""
+        mac = hmac.digest(self.key(purpose), message, "sha256")
+        return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+
+    def sealer(self, purpose: str) -> Fernet:
+        """Encrypts what must be stored but not read from a stolen database."""
+        return Fernet(base64.urlsafe_b64encode(self.key(purpose)))

@@ -1,0 +1,127 @@
+"""What a process opens, in order, and closes in the opposite order."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from backend import documents
+from backend.accounts import Accounts
+from backend.carts import CartLog, Carts, Rooms
+from backend.catalog import Catalog
+from backend.checkout import Orders, Quotes
+from backend.exits import ExitKeys, Exits
+from backend.kit import mongo, redis
+from backend.kit.clock import Clock
+from backend.kit.outbox import Outbox
+from backend.kit.secrets import Keyring
+from backend.kit.tasks import Background
+from backend.live import Bus
+from backend.payments import Gateway, Payments, SandboxGateway, Settlement, run_expiry
+from backend.rewards import Rewards
+from backend.settings import Settings
+from backend.stores import Stores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that lives as long as the process; a handler gets each by its field's name."""
+
+    settings: Settings
+    clock: Clock
+    client: mongo.Client
+    redis: redis.Client
+    bus: Bus
+    outbox: Outbox
+    accounts: Accounts
+    stores: Stores
+    catalog: Catalog
+    carts: Carts
+    quotes: Quotes
+    orders: Orders
+    payments: Payments
+    settlement: Settlement
+    exits: Exits
+    rewards: Rewards
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
+    """Connect, wire the slices together, and run the background loops until the block ends."""
+    client = mongo.connect(settings.mongodb_url)
+    redis_client = redis.connect(settings.redis_url)
+    database = mongo.open_database(client, settings.qless_database)
+    await documents.bind(database)
+    bus = Bus(redis_client)
+    cart_log = CartLog(database)
+    rooms = Rooms(cart_log, bus, clock)
+    gateways: dict[str, Gateway] = {}
+    sandbox = SandboxGateway(settings) if settings.qless_sandbox_url else None
+    if sandbox is not None:
+        gateways[sandbox.name] = sandbox
+    services = _wire(settings, clock, client, redis_client, bus, cart_log, rooms, gateways)
+    background = _start_loops(services, cart_log)
+    try:
+        yield services
+    finally:
+        await rooms.close()
+        await background.stop()
+        if sandbox is not None:
+            await sandbox.close()
+        await redis_client.aclose()
+        await client.close()
+
+
+def _wire(
+    settings: Settings,
+    clock: Clock,
+    client: mongo.Client,
+    redis_client: redis.Client,
+    bus: Bus,
+    cart_log: CartLog,
+    rooms: Rooms,
+    gateways: dict[str, Gateway],
+) -> Services:
+    keyring = Keyring(settings.qless_secret)
+    outbox = Outbox(clock)
+    stores = Stores(clock)
+    catalog = Catalog(redis_client, bus, clock)
+    carts = Carts(settings, clock, stores, catalog, rooms, cart_log)
+    quotes = Quotes(settings, clock, keyring, carts)
+    orders = Orders()
+    exits = Exits(settings, clock, keyring, ExitKeys(clock, keyring))
+    rewards = Rewards()
+    return Services(
+        settings=settings,
+        clock=clock,
+        client=client,
+        redis=redis_client,
+        bus=bus,
+        outbox=outbox,
+        accounts=Accounts(settings, clock, keyring),
+        stores=stores,
+        catalog=catalog,
+        carts=carts,
+        quotes=quotes,
+        orders=orders,
+        payments=Payments(settings, clock, client, carts, quotes, gateways, outbox),
+        settlement=Settlement(
+            settings, clock, client, stores, carts, quotes, orders, exits, rewards, gateways, outbox
+        ),
+        exits=exits,
+        rewards=rewards,
+    )
+
+
+def _start_loops(services: Services, cart_log: CartLog) -> Background:
+    background = Background()
+    background.start("cart-log", cart_log.run)
+    background.start("bus-sender", services.bus.run_sender)
+    background.start("bus-receiver", services.bus.run_receiver)
+    background.start("head-check", services.carts.rooms.run_head_check)
+    background.start("housekeeping", services.carts.rooms.run_housekeeping)
+    background.start("outbox", services.outbox.run)
+    background.start("payment-expiry", lambda: run_expiry(services.payments))
+    return background

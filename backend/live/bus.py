@@ -1,0 +1,131 @@
+"""Messages between processes by Redis pub/sub, at most once.
+
+`publish` never waits: what was published during one round trip to Redis travels in the next, as one pipeline.
+Messages that cannot be sent are dropped; a receiver that was cut off learns of it by `on_resync` and reads
+what it missed from MongoDB. A process does not hear its own messages.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+
+from redis.asyncio.client import PubSub
+
+from backend.kit.redis import Client, RedisDown
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000
+PING_S = 5.0
+_KEEPALIVE = "qless:keepalive"
+
+Handler = Callable[[bytes], None]
+
+
+class Bus:
+    """One process's end of the bus.
+
+    Attributes:
+        connected: whether this process hears the others at the moment.
+        on_resync: called, in order, each time the process hears again after it may have missed messages.
+    """
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+        self._origin = secrets.token_bytes(8)
+        self._handlers: dict[str, Handler] = {}
+        self._out: deque[tuple[str, bytes]] = deque(maxlen=MAX_WAITING)
+        self._out_ready = asyncio.Event()
+        self._topics_changed = asyncio.Event()
+        self.connected = False
+        self.on_resync: list[Callable[[], None]] = []
+
+    def publish(self, channel: str, payload: bytes) -> None:
+        """Send to every other process that subscribed to the channel."""
+        self._out.append((channel, self._origin + payload))
+        self._out_ready.set()
+
+    def subscribe(self, channel: str, handler: Handler) -> None:
+        """Call `handler` with each payload of the channel; one handler a channel, it must not raise."""
+        self._handlers[channel] = handler
+        self._topics_changed.set()
+
+    def unsubscribe(self, channel: str) -> None:
+        if self._handlers.pop(channel, None) is not None:
+            self._topics_changed.set()
+
+    async def run_sender(self) -> None:
+        """Send what waits, one pipeline at a time, until cancelled."""
+        while True:
+            await self._out_ready.wait()
+            self._out_ready.clear()
+            while self._out:
+                batch = [self._out.popleft() for _ in range(min(len(self._out), 500))]
+                pipeline = self._redis.pipeline(transaction=False)
+                for channel, payload in batch:
+                    pipeline.publish(channel, payload)
+                try:
+                    await pipeline.execute()
+                except RedisDown as error:
+                    log.warning(
+                        "bus could not send", extra={"dropped": len(batch), "error": type(error).__name__}
+                    )
+                    await asyncio.sleep(0.2)
+
+    async def run_receiver(self) -> None:
+        """Subscribe, hand out messages, notice silence; ends by raising when Redis goes away.
+
+        The caller's loop starts it again, with back-off; each start resubscribes everything and then
+        calls `on_resync`.
+        """
+        pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            subscribed = {_KEEPALIVE, *self._handlers}
+            await pubsub.subscribe(*subscribed)
+            self._topics_changed.set()
+            self.connected = True
+            for callback in self.on_resync:
+                callback()
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._read(pubsub))
+                both.create_task(self._keep_topics(pubsub, subscribed))
+        finally:
+            self.connected = False
+            await _close_quietly(pubsub)
+
+    async def _read(self, pubsub: PubSub) -> None:
+        silent = 0
+        while True:
+            message = await pubsub.get_message(timeout=PING_S)
+            if message is None:
+                silent += 1
+                if silent > 2:
+                    raise TimeoutError("Redis sent nothing, not even its pong")
+                await pubsub.ping()
+                continue
+            silent = 0
+            if message["type"] != "message" or message["data"].startswith(self._origin):
+                continue
+            handler = self._handlers.get(message["channel"].decode())
+            if handler is not None:
+                handler(message["data"][len(self._origin) :])
+
+    async def _keep_topics(self, pubsub: PubSub, subscribed: set[str]) -> None:
+        while True:
+            await self._topics_changed.wait()
+            self._topics_changed.clear()
+            wanted = {_KEEPALIVE, *self._handlers}
+            if new := wanted - subscribed:
+                await pubsub.subscribe(*new)
+            if old := subscribed - wanted:
+                await pubsub.unsubscribe(*old)
+            subscribed = wanted
+
+
+async def _close_quietly(pubsub: PubSub) -> None:
+    try:
+        await pubsub.aclose()  # type: ignore[no-untyped-call]
+    except RedisDown:
+        log.debug("pub/sub connection was gone already")

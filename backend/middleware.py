@@ -1,0 +1,73 @@
+"""What every HTTP request passes: its id, its caller, one log line.
+
+The caller is asked for by whoever needs it: an `authorization` header that names nobody is refused on every
+route, its absence only where a guard says so.
+"""
+
+import logging
+import re
+import time
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.datastructures import MutableScopeHeaders
+from litestar.enums import ScopeType
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.middleware.base import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from backend.errors import NotAuthenticated
+from backend.kit.ids import new_id
+from backend.kit.logs import request_id
+
+log = logging.getLogger("qless.request")
+
+_ACCEPTABLE_ID = re.compile(r"^[A-Za-z0-9_\-]{8,64}$")
+
+
+class RequestIds(ASGIMiddleware):
+    """Gives each request an id, the caller's own if it is well-formed, and logs its outcome."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        current = given if _ACCEPTABLE_ID.match(given) else new_id("req")
+        mark = request_id.set(current)
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableScopeHeaders(message)["x-request-id"] = current
+                log.info(
+                    "request",
+                    extra={
+                        "method": scope["method"],
+                        "route": scope.get("path_template", ""),
+                        "status": message["status"],
+                        "ms": round((time.perf_counter() - started) * 1e3, 1),
+                    },
+                )
+            await send(message)
+
+        try:
+            await next_app(scope, receive, send_with_id)
+        finally:
+            request_id.reset(mark)
+
+
+class Authentication(AbstractAuthenticationMiddleware):
+    """Turns a bearer token into `connection.user`: a `Principal`, or None when no token is sent."""
+
+    async def authenticate_request(
+        self, connection: ASGIConnection[Any, Any, Any, Any]
+    ) -> AuthenticationResult:
+        header = connection.headers.get("authorization")
+        if header is None:
+            return AuthenticationResult(user=None, auth=None)
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotAuthenticated("The authorization header is not of the form `Bearer <access token>`.")
+        principal = await connection.app.state.services.accounts.authenticate(token)
+        return AuthenticationResult(user=principal, auth=None)

@@ -1,0 +1,69 @@
+"""The UPI app's page: one order as a shopper's phone shows it."""
+
+import re
+from html import escape
+from pathlib import Path
+from string import Template
+
+from .orders import Order, Status
+
+_HERE = Path(__file__).parent
+_PAGE = Template((_HERE / "page.html").read_text(encoding="utf-8"))
+
+ASSETS = {
+    name: ((_HERE / "assets" / name).read_bytes(), media_type)
+    for name, media_type in {
+        "pay.css": "text/css; charset=utf-8",
+        "pay.js": "text/javascript; charset=utf-8",
+        "pay.svg": "image/svg+xml",
+    }.items()
+}
+"""What the page loads, by file name: the bytes and their media type."""
+
+_STATES: dict[Status, tuple[str, str]] = {
+    "created": ("Payment request", "Check the name and the amount, then approve or decline."),
+    "attempted": ("Payment declined", "No money was taken. You can still approve it, or leave this page."),
+    "paid": ("Payment successful", "You can go back to the shop now."),
+    "closed": ("Request closed", "The shop takes no payment for this bill any more. No money was taken."),
+    "expired": ("Request expired", "The time to pay is over. No money was taken. Ask the shop for a new bill."),
+}
+
+
+def rupees(amount_minor: int) -> str:
+    """Paise as rupees in Indian grouping: three digits, then pairs.
+
+    >>> rupees(12345678950)
+    '₹12,34,56,789.50'
+    """
+    whole, paise = divmod(amount_minor, 100)
+    grouped = re.sub(r"(?<=\d)(?=(\d\d)+\d$)", ",", str(whole))
+    return f"₹{grouped}.{paise:02}"
+
+
+def render(order: Order) -> str:
+    """The page in the order's present state: the buttons show while it is open, a result takes the focus."""
+    title, hint = _STATES[order.status]
+    rows = {"Bill": order.reference, "For": order.note}
+    if order.payments:
+        payment = order.payments[-1]
+        rows |= {"From": payment.vpa, "UPI transaction": payment.payment_id}
+    if order.refunds:
+        rows["Refunded"] = rupees(order.refunded_minor)
+    texts = {
+        "status": order.status,
+        "title": title,
+        "hint": hint,
+        "amount": rupees(order.amount_minor),
+        "payee": order.payee_name,
+        "vpa": order.payee_vpa,
+    }
+    return _PAGE.substitute(
+        {name: escape(text) for name, text in texts.items()},
+        rows="".join(_row(label, text) for label, text in rows.items() if text),
+        autofocus="" if order.status == "created" else "autofocus",
+        hide_buttons="" if order.is_open else "hidden",
+    )
+
+
+def _row(label: str, text: str) -> str:
+    return f"<div><dt>{label}</dt><dd>{escape(text)}</dd></div>"

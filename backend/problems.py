@@ -1,0 +1,140 @@
+"""Errors on their way out: RFC 9457 problems over HTTP, `error` frames and close codes on sockets."""
+
+import logging
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from pymongo.errors import PyMongoError
+
+from backend import errors
+from backend.errors import AppError, Category
+from backend.kit.logs import request_id
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[Category, int] = {
+    Category.INVALID: 400,
+    Category.UNAUTHENTICATED: 401,
+    Category.FORBIDDEN: 403,
+    Category.NOT_FOUND: 404,
+    Category.CONFLICT: 409,
+    Category.UNPROCESSABLE: 422,
+    Category.TOO_MANY: 429,
+    Category.UNAVAILABLE: 503,
+}
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldFault(msgspec.Struct):
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """RFC 9457 problem details with Q-Less's stable `code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool = False
+    request_id: str = ""
+    errors: list[FieldFault] = []
+
+
+def to_problem(error: AppError) -> Problem:
+    return Problem(
+        type=f"urn:qless:error:{error.code}",
+        title=error.title,
+        status=STATUS[error.category],
+        detail=error.detail,
+        code=error.code,
+        retryable=error.retryable,
+        request_id=request_id.get(),
+        errors=[FieldFault(**fault) for fault in error.errors],
+    )
+
+
+def _respond(problem: Problem) -> Response[bytes]:
+    headers = {"www-authenticate": "Bearer"} if problem.status == 401 else {}
+    if problem.retryable:
+        headers["retry-after"] = "1"
+    return Response(
+        msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+def on_app_error(_: Request[Any, Any, Any], error: AppError) -> Response[bytes]:
+    return _respond(to_problem(error))
+
+
+def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Litestar's own refusals (no such route, wrong method, bad parameter), in our form."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    faults = [
+        FieldFault(field=str(fault.get("key", "")), message=str(fault.get("message", "")))
+        for fault in extra
+        if isinstance(fault, dict)
+    ]
+    known = {
+        400: errors.InvalidInput,
+        401: errors.NotAuthenticated,
+        403: errors.Forbidden,
+        404: errors.NotFound,
+        413: errors.MalformedBody,
+    }.get(error.status_code)
+    if known is not None:
+        problem = to_problem(known())
+        problem.errors = faults
+    elif error.status_code < 500:
+        problem = Problem(
+            type="about:blank",
+            title=error.detail,
+            status=error.status_code,
+            detail=error.detail,
+            code={405: "method_not_allowed", 415: "unsupported_media_type"}.get(
+                error.status_code, "http_error"
+            ),
+            request_id=request_id.get(),
+        )
+    else:
+        problem = _internal()
+    problem.status = error.status_code
+    response = _respond(problem)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def on_storage_error(_: Request[Any, Any, Any], error: PyMongoError) -> Response[bytes]:
+    """MongoDB did not answer in time: retryable, said without its details."""
+    log.warning("storage error", extra={"error": type(error).__name__})
+    return _respond(to_problem(errors.StorageUnavailable()))
+
+
+def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A defect of ours: logged with its trace, answered without it."""
+    log.error("unexpected error", exc_info=error, extra={"path": request.scope.get("path_template", "")})
+    return _respond(_internal())
+
+
+def _internal() -> Problem:
+    return Problem(
+        type="urn:qless:error:internal",
+        title="A fault of ours",
+        status=500,
+        detail="The server failed; the request id names this occurrence in its log.",
+        code="internal",
+        request_id=request_id.get(),
+    )
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
+    AppError: on_app_error,
+    HTTPException: on_http_exception,
+    PyMongoError: on_storage_error,
+    Exception: on_unexpected,
+}

@@ -1,0 +1,112 @@
+"""A real mongod and a real redis-server for the whole run; one database, dropped at the end."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from backend import documents
+from backend.app import create_app
+from backend.kit import mongo
+from backend.kit.embedded import EmbeddedMongo, EmbeddedRedis
+from backend.settings import Settings
+from tests.factories import FakeClock
+
+SANDBOX_SECRET = "sandbox-webhook-secret-of-the-tests"
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`MONGODB_URL` when it is given, else an embedded mongod."""
+    if url := os.environ.get("MONGODB_URL"):
+        yield url
+        return
+    with EmbeddedMongo(tmp_path_factory.mktemp("mongodb")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if url := os.environ.get("REDIS_URL"):
+        yield url
+        return
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def settings(mongodb_url: str, redis_url: str) -> Settings:
+    """A demo server's settings with a database of this run's own; nothing listens at the sandbox's address."""
+    return Settings(
+        mongodb_url=mongodb_url,
+        redis_url=redis_url,
+        qless_secret=secrets.token_urlsafe(32),
+        qless_public_url="http://127.0.0.1:8000",
+        qless_mode="demo",
+        qless_database=f"qless_test_{secrets.token_hex(4)}",
+        qless_sandbox_url="http://127.0.0.1:9",
+        qless_sandbox_api_key="sandbox-api-key-of-the-tests",
+        qless_sandbox_webhook_secrets=SANDBOX_SECRET,
+    )
+
+
+@pytest.fixture(scope="session")
+async def database(settings: Settings) -> AsyncIterator[mongo.Database]:
+    client = mongo.connect(settings.mongodb_url)
+    database = mongo.open_database(client, settings.qless_database)
+    await documents.prepare(database)
+    yield database
+    await client.drop_database(settings.qless_database)
+    await client.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def app(settings: Settings, database: mongo.Database, clock: FakeClock) -> AsyncIterator[Litestar]:
+    """The whole application in this event loop, its loops running."""
+    application = create_app(settings, clock)
+    async with running(application):
+        yield application
+
+
+@asynccontextmanager
+async def running(application: Litestar) -> AsyncIterator[None]:
+    """Hold an application's lifespan open in a task of its own: it must end in the task that it began in."""
+    opened, done = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        async with application.lifespan():
+            opened.set()
+            await done.wait()
+
+    holder = asyncio.create_task(hold())
+    await asyncio.wait([holder, asyncio.create_task(opened.wait())], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield
+    finally:
+        done.set()
+        await holder
+
+
+@pytest.fixture
+async def api(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, without a network between."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The folder of the whole project."""
+    return Path(__file__).resolve().parent.parent

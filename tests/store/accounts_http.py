@@ -1,0 +1,86 @@
+"""The `/auth` endpoints in an app of their own, and the steps that its tests share."""
+
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+from litestar import Litestar, get
+from litestar.di import Provide
+
+from backend.accounts import ROUTES, Accounts, staff
+from backend.kit.strict import StrictRequest
+from backend.middleware import Authentication
+from backend.problems import EXCEPTION_HANDLERS
+
+Client = httpx.AsyncClient
+Tokens = dict[str, Any]
+
+PASSWORD = "blue mangoes at dawn"
+
+_numbers = count(9_800_000_000)
+
+
+@get("/back-office", guards=[staff], sync_to_thread=False)
+def back_office() -> None:
+    """Something for staff alone."""
+
+
+def make_client(accounts: Accounts) -> Client:
+    app = Litestar(
+        [*ROUTES, back_office],
+        request_class=StrictRequest,
+        exception_handlers=EXCEPTION_HANDLERS,
+        middleware=[Authentication],
+        dependencies={"accounts": Provide(lambda: accounts, sync_to_thread=False)},
+    )
+    app.state.services = SimpleNamespace(accounts=accounts)
+    asgi: Any = app
+    return Client(transport=httpx.ASGITransport(asgi), base_url="http://test")
+
+
+def new_digits() -> int:
+    """Ten digits that are an Indian mobile number, never given twice."""
+    return next(_numbers)
+
+
+def new_phone() -> str:
+    return f"+91{new_digits()}"
+
+
+def new_email() -> str:
+    return f"person{new_digits()}@example.com"
+
+
+def bearer(tokens: Tokens) -> dict[str, str]:
+    return {"authorization": f"Bearer {tokens['access_token']}"}
+
+
+def refusal(response: httpx.Response) -> tuple[int, str]:
+    """The status and the code of a problem."""
+    assert response.headers["content-type"].startswith("application/problem+json"), response.text
+    return response.status_code, response.json()["code"]
+
+
+async def sign_up(api: Client, **contacts: str) -> Tokens:
+    body = {"password": PASSWORD, "name": "Asha", **(contacts or {"phone": new_phone()})}
+    response = await api.post("/auth/register", json=body)
+    assert response.status_code == 201, response.text
+    tokens: Tokens = response.json()
+    return tokens
+
+
+async def sign_in(api: Client, **contact: str) -> Tokens:
+    response = await api.post("/auth/login", json={"password": PASSWORD, **contact})
+    assert response.status_code == 200, response.text
+    tokens: Tokens = response.json()
+    return tokens
+
+
+async def come_as_guest(api: Client) -> Tokens:
+    tokens: Tokens = (await api.post("/auth/guest")).json()
+    return tokens
+
+
+async def me(api: Client, tokens: Tokens) -> httpx.Response:
+    return await api.get("/auth/me", headers=bearer(tokens))
