@@ -1,8 +1,8 @@
 """`python -m backend`: a whole Q-Less on one machine, until Ctrl-C or SIGTERM.
 
-Starts, in this order, MongoDB and Redis (unless `MONGODB_URL` and `REDIS_URL` name others), `backend.prepare` once, the
-payment simulator and the server. Whatever ends it, everything it started is stopped in the reverse order, and nothing
-else is. Status 0 after Ctrl-C, SIGTERM or SIGHUP, 1 after a failure, told in one sentence.
+Starts, in this order, MongoDB and Redis (unless `MONGODB_URL` and `REDIS_URL` name others), `backend.prepare`
+once, the payment simulator and the server. Whatever ends it, everything it started is stopped in the reverse
+order, and nothing else is. Status 0 after Ctrl-C, SIGTERM or SIGHUP, 1 after a failure, told in one sentence.
 """
 
 import http.client
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from backend import local
-from backend.kit.embedded import Child, EmbeddedError, EmbeddedMongo, EmbeddedRedis, EmbeddedServer, require_free_port
+from backend.kit import embedded
+from backend.kit.embedded import Child, EmbeddedError, EmbeddedMongo, EmbeddedRedis, EmbeddedServer
 from backend.local import Certificate, LocalError, Options
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,7 @@ READY_TIMEOUT_S = 60.0
 
 
 class Supervisor:
-    """The processes of one local Q-Less. Each is registered with `stops` as it starts, and watched from then on."""
+    """The processes of one local Q-Less: each is put on `stops` as it starts, and watched from then on."""
 
     def __init__(self, options: Options, stops: ExitStack) -> None:
         self.options = options
@@ -42,7 +43,7 @@ class Supervisor:
         """
         options = self.options
         for port in (options.port, options.simulator_port):
-            require_free_port(options.host, port)
+            embedded.require_free_port(options.host, port)
         for folder in (options.data, self._logs):
             make_folder(folder)
         kept = local.load_secrets(options.data / "secrets.json")
@@ -64,14 +65,15 @@ class Supervisor:
 
     def _serve(self, server: EmbeddedServer) -> str:
         say(f"Starting {server.name} …")
-        child = self._stops.enter_context(server).child
-        assert child is not None
-        self.children.append(child)
+        if child := self._stops.enter_context(server).child:
+            self.children.append(child)
         return server.url
 
     def _prepare(self, told: dict[str, str]) -> None:
         say("Preparing the database …")
-        child = Child("prepare", [sys.executable, "-m", "backend.prepare"], self._logs / "prepare.log", ROOT, told)
+        child = Child(
+            "prepare", [sys.executable, "-m", "backend.prepare"], self._logs / "prepare.log", ROOT, told
+        )
         try:
             if child.wait() != 0:
                 raise LocalError(f"The database could not be prepared: {last_lines(child)}")
@@ -129,7 +131,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise LocalError(f"{folder} cannot be made ({error.strerror}): give another folder by --data.") from None
+        raise LocalError(
+            f"{folder} cannot be made ({error.strerror}): give another folder by --data."
+        ) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise LocalError(f"{folder} cannot be written: give another folder by --data.")
 

@@ -52,7 +52,8 @@ async def ready(state: State) -> Response[ReadyOut]:
 
 async def _mongodb(services: Any) -> Part:
     try:
-        await asyncio.wait_for(services.client.admin.command("ping"), 2)
+        async with asyncio.timeout(2):
+            await services.client.admin.command("ping")
     except (StorageError, TimeoutError):
         return Part.MISSING
     return Part.OK
@@ -60,7 +61,8 @@ async def _mongodb(services: Any) -> Part:
 
 async def _redis(services: Any) -> Part:
     try:
-        await asyncio.wait_for(services.redis.ping(), 2)
+        async with asyncio.timeout(2):
+            await services.redis.ping()
     except RedisDown:
         return Part.MISSING
     return Part.OK

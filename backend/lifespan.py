@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from backend import documents
@@ -50,28 +50,26 @@ class Services:
 @asynccontextmanager
 async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     """Connect, wire the slices together, and run the background loops until the block ends."""
-    client = mongo.connect(settings.mongodb_url)
-    redis_client = redis.connect(settings.redis_url)
-    database = mongo.open_database(client, settings.qless_database)
-    await documents.bind(database)
-    bus = Bus(redis_client)
-    cart_log = CartLog(database)
-    rooms = Rooms(cart_log, bus, clock)
-    gateways: dict[str, Gateway] = {}
-    sandbox = SandboxGateway(settings) if settings.qless_sandbox_url else None
-    if sandbox is not None:
-        gateways[sandbox.name] = sandbox
-    services = _wire(settings, clock, client, redis_client, bus, cart_log, rooms, gateways)
-    background = _start_loops(services, cart_log)
-    try:
+    async with AsyncExitStack() as stack:
+        client = mongo.connect(settings.mongodb_url)
+        stack.push_async_callback(client.close)
+        redis_client = redis.connect(settings.redis_url)
+        stack.push_async_callback(redis_client.aclose)
+        database = mongo.open_database(client, settings.qless_database)
+        await documents.bind(database)
+        bus = Bus(redis_client)
+        cart_log = CartLog(database)
+        rooms = Rooms(cart_log, bus, clock)
+        gateways: dict[str, Gateway] = {}
+        if settings.qless_sandbox_url:
+            sandbox = SandboxGateway(settings)
+            stack.push_async_callback(sandbox.close)
+            gateways[sandbox.name] = sandbox
+        services = _wire(settings, clock, client, redis_client, bus, cart_log, rooms, gateways)
+        background = _start_loops(services, cart_log)
+        stack.push_async_callback(background.stop)
+        stack.push_async_callback(rooms.close)
         yield services
-    finally:
-        await rooms.close()
-        await background.stop()
-        if sandbox is not None:
-            await sandbox.close()
-        await redis_client.aclose()
-        await client.close()
 
 
 def _wire(

@@ -1,4 +1,4 @@
-"""What a Q-Less on one machine consists of: its options, secrets, certificate, addresses, environment and commands.
+"""What a Q-Less on one machine consists of: options, secrets, certificate, addresses, environment, commands.
 
 Nothing here starts a process; `python -m backend` does.
 """
@@ -80,12 +80,20 @@ class Options:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of the command line; wrong ones end the process with a message and status 2."""
-    parser = argparse.ArgumentParser(prog="python -m backend", description="Runs a whole Q-Less on this machine.")
-    parser.add_argument("--port", type=_port, default=8000, help="of the server; the simulator takes the next one")
-    parser.add_argument("--host", type=_host, help=f"address to listen on (default {LOOPBACK}; with --https every one)")
+    parser = argparse.ArgumentParser(
+        prog="python -m backend", description="Runs a whole Q-Less on this machine."
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="of the server; the simulator takes the next one"
+    )
+    parser.add_argument(
+        "--host", type=_host, help=f"address to listen on (default {LOOPBACK}; with --https every one)"
+    )
     parser.add_argument("--data", type=Path, default=Path(".data"), help="folder for everything that is kept")
     parser.add_argument("--workers", type=_workers, default=1, help="server processes")
-    parser.add_argument("--https", action="store_true", help="with a self-signed certificate, so that phones can scan")
+    parser.add_argument(
+        "--https", action="store_true", help="with a self-signed certificate, so that phones can scan"
+    )
     given = parser.parse_args(arguments)
     return Options(
         host=given.host or (EVERY_INTERFACE if given.https else LOOPBACK),
@@ -117,7 +125,7 @@ def _workers(text: str) -> int:
 
 
 def lan_address() -> str:
-    """The address this machine has in its network, 127.0.0.1 without one. Connecting a UDP socket sends nothing."""
+    """The address this machine has in its network, 127.0.0.1 without one. Nothing is sent to find out."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # TEST-NET-1 (RFC 5737): routed like any other, owned by nobody
@@ -146,7 +154,9 @@ def load_secrets(path: Path) -> dict[str, str]:
     except (OSError, ValueError):
         kept = None
     if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
-        raise LocalError(f"{path} cannot be read: restore it, or delete the folder {path.parent} to start afresh.")
+        raise LocalError(
+            f"{path} cannot be read: restore it, or delete the folder {path.parent} to start afresh."
+        )
     complete = kept | {name: kept.get(name) or secrets.token_urlsafe(32) for name in SECRET_NAMES}
     if complete != kept:
         write_private(path, json.dumps(complete, indent=2).encode())
@@ -166,7 +176,8 @@ def load_certificate(folder: Path, address: str, now: datetime) -> Certificate:
     found = Certificate(folder / "certificate.pem", folder / "key.pem")
     if not _is_good(found, address, now):
         folder.mkdir(parents=True, exist_ok=True)
-        found.certificate.unlink(missing_ok=True)  # first: a certificate on disk always belongs to the key on disk
+        # First, so that a certificate on disk always belongs to the key on disk.
+        found.certificate.unlink(missing_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_private(found.key, pem)
@@ -187,13 +198,19 @@ def _is_good(found: Certificate, address: str, now: datetime) -> bool:
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, address: str, now: datetime) -> x509.Certificate:
-    """Good as its own root under the strict checks of RFC 5280, and unable to sign any other."""
+    """Accepted by whoever trusts it alone, under the strict checks of RFC 5280 too; it can sign no other."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Q-Less on this machine")])
     addresses = [x509.IPAddress(ip_address(text)) for text in dict.fromkeys((LOOPBACK, address))]
-    usage = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
-        + ("encipher_only", "decipher_only"),
-        False,
+    signing_alone = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
     )
     return (
         x509.CertificateBuilder()
@@ -205,7 +222,7 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, address: str, now: datetime) -
         .not_valid_after(now + CERTIFICATE_LIFE)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(digital_signature=True, **usage), critical=True)
+        .add_extension(signing_alone, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
@@ -213,7 +230,11 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, address: str, now: datetime) -
 
 
 def environment(
-    options: Options, kept: Mapping[str, str], mongodb_url: str, redis_url: str, certificate: Certificate | None
+    options: Options,
+    kept: Mapping[str, str],
+    mongodb_url: str,
+    redis_url: str,
+    certificate: Certificate | None,
 ) -> dict[str, str]:
     """What the server, the simulator and `backend.prepare` are told."""
     simulator = f"http://{options.own_host}:{options.simulator_port}"
@@ -222,7 +243,9 @@ def environment(
         "REDIS_URL": redis_url,
         "QLESS_MODE": "demo",
         "QLESS_PUBLIC_URL": options.public_url,
-        "QLESS_ORIGINS": ",".join(f"{options.scheme}://{host}:{options.port}" for host in (LOOPBACK, "localhost")),
+        "QLESS_ORIGINS": ",".join(
+            f"{options.scheme}://{host}:{options.port}" for host in (LOOPBACK, "localhost")
+        ),
         "QLESS_SECRET": kept["qless_secret"],
         "QLESS_SANDBOX_URL": simulator,
         "QLESS_SANDBOX_API_KEY": kept["sandbox_api_key"],
@@ -252,13 +275,21 @@ def server_command(options: Options, certificate: Certificate | None) -> list[st
 
 def simulator_command(options: Options) -> list[str]:
     """The payment gateway's simulator: one process, as it keeps its orders in memory."""
-    return _uvicorn("backend.payments.sandbox.app:from_environment", options.host, options.simulator_port)
+    return _uvicorn("backend.sandbox.app:from_environment", options.host, options.simulator_port)
 
 
 def _uvicorn(factory: str, host: str, port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "uvicorn", "--factory", factory, "--host", host, "--port", str(port)),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header", "--no-proxy-headers"),
+        *(
+            "--loop",
+            "uvloop",
+            "--http",
+            "httptools",
+            "--no-access-log",
+            "--no-server-header",
+            "--no-proxy-headers",
+        ),
         *("--log-level", "warning"),
     ]
 

@@ -1,10 +1,8 @@
 """A real mongod and a real redis-server for the whole run; one database, dropped at the end."""
 
-import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -14,11 +12,13 @@ from litestar import Litestar
 from backend import documents
 from backend.app import create_app
 from backend.kit import mongo
-from backend.kit.embedded import EmbeddedMongo, EmbeddedRedis
+from backend.kit.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from backend.sandbox.app import SandboxSettings
+from backend.sandbox.app import create_app as create_sandbox
 from backend.settings import Settings
 from tests.factories import FakeClock
-
-SANDBOX_SECRET = "sandbox-webhook-secret-of-the-tests"
+from tests.support import running, serving
+from tests.world import SANDBOX_SECRET
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def settings(mongodb_url: str, redis_url: str) -> Settings:
-    """A demo server's settings with a database of this run's own; nothing listens at the sandbox's address."""
+    """A demo server's settings with a database of this run's own; `sandbox` starts the gateway they name."""
     return Settings(
         mongodb_url=mongodb_url,
         redis_url=redis_url,
@@ -50,7 +50,7 @@ def settings(mongodb_url: str, redis_url: str) -> Settings:
         qless_public_url="http://127.0.0.1:8000",
         qless_mode="demo",
         qless_database=f"qless_test_{secrets.token_hex(4)}",
-        qless_sandbox_url="http://127.0.0.1:9",
+        qless_sandbox_url=f"http://127.0.0.1:{free_port()}",
         qless_sandbox_api_key="sandbox-api-key-of-the-tests",
         qless_sandbox_webhook_secrets=SANDBOX_SECRET,
     )
@@ -66,6 +66,22 @@ async def database(settings: Settings) -> AsyncIterator[mongo.Database]:
     await client.close()
 
 
+@pytest.fixture(scope="session")
+async def sandbox(settings: Settings) -> AsyncIterator[str]:
+    """The sandbox gateway on a real port. Its webhooks go nowhere: tests deliver events themselves."""
+    gateway = create_sandbox(
+        SandboxSettings(
+            api_key=settings.qless_sandbox_api_key,
+            webhook_url=f"http://127.0.0.1:{free_port()}/nowhere",
+            webhook_secret=SANDBOX_SECRET,
+            public_url=settings.qless_sandbox_url,
+            retry_delays_s=(),
+        )
+    )
+    async with serving(gateway, port=int(settings.qless_sandbox_url.rsplit(":", 1)[1])) as url:
+        yield url
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -77,25 +93,7 @@ async def app(settings: Settings, database: mongo.Database, clock: FakeClock) ->
     application = create_app(settings, clock)
     async with running(application):
         yield application
-
-
-@asynccontextmanager
-async def running(application: Litestar) -> AsyncIterator[None]:
-    """Hold an application's lifespan open in a task of its own: it must end in the task that it began in."""
-    opened, done = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        async with application.lifespan():
-            opened.set()
-            await done.wait()
-
-    holder = asyncio.create_task(hold())
-    await asyncio.wait([holder, asyncio.create_task(opened.wait())], return_when=asyncio.FIRST_COMPLETED)
-    try:
-        yield
-    finally:
-        done.set()
-        await holder
+    await documents.bind(database)
 
 
 @pytest.fixture

@@ -1,6 +1,11 @@
 """A small shop for tests of the API: one store, products with real check digits, people who shop and work there."""
 
-from typing import Any
+import hashlib
+import hmac
+import json
+import secrets
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import httpx
 from litestar import Litestar
@@ -13,6 +18,7 @@ from backend.lifespan import Services
 from backend.stores import Store
 
 PASSWORD = "correct horse 42"
+SANDBOX_SECRET = "sandbox-webhook-secret-of-the-tests"
 
 
 def services_of(app: Litestar) -> Services:
@@ -70,8 +76,18 @@ class Person:
 
     def __init__(self, client: httpx.AsyncClient, tokens: dict[str, Any]) -> None:
         self._client = client
-        self.token: str = tokens["access_token"]
         self.user_id: str = tokens["user"]["user_id"]
+        self._take(tokens)
+
+    def _take(self, tokens: dict[str, Any]) -> None:
+        self.token: str = tokens["access_token"]
+        self._refresh_token: str = tokens["refresh_token"]
+
+    async def refresh(self) -> None:
+        """Get a fresh access token."""
+        response = await self._client.post("/auth/refresh", json={"refresh_token": self._refresh_token})
+        assert response.status_code == 200, response.text
+        self._take(response.json())
 
     async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.token}", **more.pop("headers", {})}
@@ -120,3 +136,106 @@ async def start_session(host: Person, store: Store, *, limit_minor: int | None =
     body = {"store_id": store.store_id, "budget_limit_minor": limit_minor}
     session: dict[str, Any] = await host.post("/session/start", body)
     return session
+
+
+class Trip(NamedTuple):
+    """A shopper with a filled cart and its quote."""
+
+    shopper: Person
+    store: Store
+    products: list[Product]
+    session_id: str
+    quote: dict[str, Any]
+
+    async def initiate(self) -> dict[str, Any]:
+        payment: dict[str, Any] = await self.shopper.post("/payment/initiate", self.to_pay)
+        return payment
+
+    @property
+    def to_pay(self) -> dict[str, str]:
+        return {"quote_id": self.quote["quote_id"], "signature": self.quote["signature"]}
+
+    async def session(self) -> dict[str, Any]:
+        session: dict[str, Any] = await self.shopper.get(f"/session/{self.session_id}")
+        return session
+
+    async def add(self, product: Product) -> None:
+        await self.shopper.post("/cart/add", {"session_id": self.session_id, "barcode": product.barcode})
+
+
+async def ready_to_pay(app: Litestar, api: httpx.AsyncClient, *prices_minor: int, **of_store: Any) -> Trip:
+    """A cart with one of each product, quoted."""
+    services = services_of(app)
+    store = await open_store(services, **of_store)
+    products = await stock(services, *(prices_minor or (1000, 2500)))
+    shopper = await guest(api, "Asha")
+    session = await start_session(shopper, store)
+    trip = Trip(shopper, store, products, session["session_id"], {})
+    for product in products:
+        await trip.add(product)
+    quote = await shopper.post("/checkout/calculate", {"session_id": trip.session_id})
+    return trip._replace(quote=quote)
+
+
+def gateway_event(payment: dict[str, Any], kind: str = "payment.captured", **changes: Any) -> dict[str, Any]:
+    """An event as the sandbox gateway sends it; `changes` go into its payment, `order_id` into its order."""
+    order_id = payment["pay_url"].rsplit("/", 1)[1]
+    money = {"amount_minor": payment["amount_minor"], "currency": payment["currency"]}
+    return {
+        "id": f"evt_{secrets.token_hex(8)}",
+        "event": kind,
+        "created_at": "2026-11-20T12:00:00Z",
+        "order": {
+            "order_id": changes.pop("order_id", order_id),
+            "reference": changes.pop("reference", payment["payment_id"]),
+            "status": "paid",
+            **money,
+        },
+        "payment": {
+            "payment_id": f"upi_{order_id}",
+            "status": "captured",
+            "vpa": "asha@upi",
+            "created_at": "2026-11-20T12:00:00Z",
+            **money,
+            **changes,
+        },
+    }
+
+
+def signed(event: dict[str, Any], at: datetime, secret: str = SANDBOX_SECRET) -> dict[str, Any]:
+    """An event as a request: the raw body and its three headers."""
+    body = json.dumps(event).encode()
+    timestamp = str(int(at.timestamp()))
+    message = f"{timestamp}.{event['id']}.".encode() + body
+    return {
+        "content": body,
+        "headers": {
+            "x-sandbox-event-id": event["id"],
+            "x-sandbox-timestamp": timestamp,
+            "x-sandbox-signature": hmac.new(secret.encode(), message, hashlib.sha256).hexdigest(),
+        },
+    }
+
+
+async def deliver(app: Litestar, api: httpx.AsyncClient, event: dict[str, Any]) -> str:
+    """Deliver an event; what became of it."""
+    response = await api.post("/payment/webhook/sandbox", **signed(event, services_of(app).clock.now()))
+    assert response.status_code == 200, response.text
+    outcome: str = response.json()["outcome"]
+    return outcome
+
+
+async def settled(app: Litestar) -> None:
+    """Carry out what the outbox has for now."""
+    while await services_of(app).outbox.work_one():
+        pass
+
+
+async def pay(app: Litestar, api: httpx.AsyncClient, trip: Trip) -> str:
+    """Pay a trip; the order's id."""
+    payment = await trip.initiate()
+    assert await deliver(app, api, gateway_event(payment)) == "paid"
+    await settled(app)
+    paid = await trip.shopper.get(f"/payment/{payment['payment_id']}")
+    order_id: str = paid["order_id"]
+    return order_id

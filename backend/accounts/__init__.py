@@ -27,6 +27,18 @@ from backend.accounts.documents import DOCUMENTS
 from backend.accounts.guards import signed_in, staff
 from backend.accounts.routes import ROUTES
 from backend.accounts.rules import Kind, Principal, Role, StoreRole
+from backend.accounts.schemas import RegisterIn
 from backend.accounts.service import Accounts
 
-__all__ = ["DOCUMENTS", "ROUTES", "Accounts", "Kind", "Principal", "Role", "StoreRole", "signed_in", "staff"]
+__all__ = [
+    "DOCUMENTS",
+    "ROUTES",
+    "Accounts",
+    "Kind",
+    "Principal",
+    "RegisterIn",
+    "Role",
+    "StoreRole",
+    "signed_in",
+    "staff",
+]

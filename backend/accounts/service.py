@@ -1,6 +1,5 @@
 """The use cases of accounts."""
 
-import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -107,12 +106,10 @@ class Accounts:
             NotAuthenticated: not a token of ours, or its login has ended.
         """
         claims = self._access_tokens.read(access_token)
-        login, user = await asyncio.gather(
-            store.find_live_login(claims.login_id, self._clock.now()), store.find_user(claims.user_id)
-        )
-        if login is None or user is None:
+        user = await store.find_user_of_live_login(claims.login_id, self._clock.now())
+        if user is None or user.id != claims.user_id:
             raise NotAuthenticated("The login has ended; sign in again.")
-        return Principal(user.id, login.id, user.kind, user.name, user.roles)
+        return Principal(user.id, claims.login_id, user.kind, user.name, user.roles)
 
     async def me(self, principal: Principal) -> UserOut:
         """The caller's own account."""

@@ -91,6 +91,20 @@ async def find_live_login(login_id: str, now: datetime) -> LoginDocument | None:
     return await LoginDocument.find_one(_live(login_id, now))
 
 
+async def find_user_of_live_login(login_id: str, now: datetime) -> UserDocument | None:
+    """Who is signed in by this login, in one round trip: every request asks."""
+    users = UserDocument.get_collection_name()
+    found = await LoginDocument.get_pymongo_collection().aggregate(
+        [
+            {"$match": _live(login_id, now)},
+            {"$lookup": {"from": users, "localField": "user_id", "foreignField": "_id", "as": "user"}},
+            {"$unwind": "$user"},
+            {"$replaceRoot": {"newRoot": "$user"}},
+        ]
+    )
+    return next((UserDocument.model_validate(user) for user in await found.to_list()), None)
+
+
 async def rotate_if_current(
     login_id: str, presented: str, successor: str, now: datetime, expires_at: datetime
 ) -> LoginDocument | None:

@@ -67,7 +67,14 @@ class _Append(NamedTuple):
     key: tuple[str, int]
     w: int
     document: RawBSONDocument
-    report: OnOutcome
+    on_outcome: OnOutcome
+
+    def report(self, outcome: Outcome) -> None:
+        """Tell the outcome; a defect of one cart's must not stop the others' commits."""
+        try:
+            self.on_outcome(outcome)
+        except Exception:
+            log.exception("outcome not taken", extra={"session_id": self.key[0], "seq": self.key[1]})
 
 
 def event_id(session_id: str, seq: int) -> dict[str, Any]:
@@ -86,7 +93,7 @@ class CartLog:
         self._idle.set()
 
     def append(self, entry: Entry, on_outcome: OnOutcome) -> None:
-        """Commit the entry with the next batch, then call `on_outcome`, which must not raise.
+        """Commit the entry with the next batch, then call `on_outcome`.
 
         A cart has at most one entry on its way: the caller waits for the outcome before it decides the next.
         """

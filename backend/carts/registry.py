@@ -8,6 +8,7 @@ whether the log went on without it: a lost message has no successor that would s
 import asyncio
 import logging
 import secrets
+from contextlib import suppress
 from enum import IntEnum
 
 import msgspec
@@ -119,10 +120,16 @@ class Rooms:
         """A phone looks at the cart from now on."""
         if not room.connections:
             self._rooms[room.session_id] = room
-            self._bus.subscribe(_channel(room.session_id), lambda payload: self._hear(room, payload))
-            self._bus.publish(_channel(room.session_id), bytes([_Message.WHO_IS_THERE]))
+            self._bus.subscribe(
+                _channel(room.session_id), lambda payload: self._hear(room, payload), lambda: self._heard(room)
+            )
         room.connections.add(connection)
         self._presence_changed(room)
+
+    def _heard(self, room: Room) -> None:
+        """The channel is open from now on: ask for what came before."""
+        self._bus.publish(_channel(room.session_id), bytes([_Message.WHO_IS_THERE]))
+        room.look_again()
 
     def leave(self, room: Room, connection: Connection) -> None:
         """A phone is gone."""
@@ -186,10 +193,9 @@ class Rooms:
     async def run_head_check(self) -> None:
         """Every 2 s, and at once after the bus was cut off: did any log go on without us?"""
         while True:
-            try:
-                await asyncio.wait_for(self._check_now.wait(), HEAD_CHECK_S)
-            except TimeoutError:
-                pass
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_CHECK_S):
+                    await self._check_now.wait()
             self._check_now.clear()
             watched = [room for room in self._rooms.values() if room.connections and room.state]
             heads = [(room.session_id, room.state.seq) for room in watched if room.state]

@@ -20,14 +20,16 @@ from backend.carts.schemas import (
 )
 from backend.carts.service import Carts
 from backend.kit.ids import new_id
-from backend.kit.schema import CommandId
 
 SECURITY = [{"bearer": []}]
 
 IdempotencyKey = Annotated[
-    CommandId | None,
+    str | None,
     HeaderParameter(
         name="Idempotency-Key",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[\x21-\x7e]+$",
         description="Made by the client and never reused: a repeat with the same key is answered, not applied "
         "again. Without it every request counts.",
     ),

@@ -62,7 +62,8 @@ async def cart_socket(socket: WebSocket[Any, Any, Any], session_id: FromPath[str
 
 async def _read_hello(socket: WebSocket[Any, Any, Any]) -> frames.Hello:
     try:
-        text = await asyncio.wait_for(_receive(socket), HELLO_WITHIN_S)
+        async with asyncio.timeout(HELLO_WITHIN_S):
+            text = await _receive(socket)
         frame = frames.decode(text)
     except TimeoutError:
         raise _Refused(CloseCode.HELLO_LATE) from None

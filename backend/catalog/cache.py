@@ -87,7 +87,7 @@ class Shelf:
     Whoever changes a product first fences its codes: what was shelved is gone, and for five minutes nothing
     takes its place. So nobody who read MongoDB before the change can put the old product back after it.
 
-    No method fails or waits when Redis is away: after a failure Redis is left alone for 2 s.
+    No method fails when Redis is away. Whoever notices waits for its time-out; then it is left alone for 2 s.
     """
 
     def __init__(self, redis: Client, clock: Clock, collection: str) -> None:

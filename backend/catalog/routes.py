@@ -8,9 +8,9 @@ import msgspec
 from litestar import Request, Router, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
-from msgspec import Meta
 
 from backend.accounts import Principal
 from backend.catalog.rules import Product
@@ -24,28 +24,48 @@ from backend.catalog.schemas import (
     product_out,
 )
 from backend.catalog.service import PAGE_SIZE, Catalog
-from backend.kit.schema import Id, ScannedCode
 
 MaybeCaller = Request[Principal | None, Any, State]
 
 PreviewAdd = Callable[[Principal | None, str, Product], Awaitable[WhatIf | None]]
 """What a scan would do to a session's cart, for a member of it. The app gives it as `preview_add`."""
 
+# Litestar enforces what stands in its own parameter markers, and ignores msgspec's.
 Barcode = Annotated[
-    ScannedCode, PathParameter(description="What a scanner read: EAN-8, EAN-13, UPC-A, UPC-E or GTIN-14.")
+    str,
+    PathParameter(
+        min_length=1,
+        max_length=48,
+        description="What a scanner read: EAN-8, EAN-13, UPC-A, UPC-E or GTIN-14.",
+        examples=[Example(value="8901262010023")],
+    ),
 ]
 Category = Annotated[
     str,
-    Meta(min_length=1, max_length=60, examples=["dairy"]),
-    PathParameter(description="Its name as in `GET /categories`."),
+    PathParameter(
+        min_length=1,
+        max_length=60,
+        description="Its name as in `GET /categories`.",
+        examples=[Example(value="dairy")],
+    ),
 ]
 Query = Annotated[
     str,
-    Meta(min_length=1, max_length=80, examples=["amul butt"]),
-    QueryParameter(description="1 to 8 words or their beginnings; case and accents do not matter."),
+    QueryParameter(
+        min_length=1,
+        max_length=80,
+        description="1 to 8 words or their beginnings; case and accents do not matter.",
+        examples=[Example(value="amul butt")],
+    ),
 ]
-PageNumber = Annotated[int, Meta(ge=1, le=10_000), QueryParameter(description="Counted from 1.")]
-PageSize = Annotated[int, Meta(ge=1, le=100), QueryParameter(description="Products a page.")]
+SessionId = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64, pattern=r"^[A-Za-z0-9_\-]+$", description="The cart that the product may go into."
+    ),
+]
+PageNumber = Annotated[int, QueryParameter(ge=1, le=10_000, description="Counted from 1.")]
+PageSize = Annotated[int, QueryParameter(ge=1, le=100, description="Products a page.")]
 
 
 @get(
@@ -104,8 +124,8 @@ async def list_products_of_category(
     operation_id="getProduct",
     summary="Look a barcode up",
     description=(
-        "The product that carries this code. With a `session_id`, which asks for a member's bearer token, also "
-        "what a scan would do to that cart's total and budget."
+        "The product that carries this code. With a `session_id` and the bearer token of one of its members, "
+        "also what a scan would do to the cart's total and budget."
     ),
     security=[{}, {"bearer": []}],
 )
@@ -113,7 +133,7 @@ async def get_product(
     barcode: Barcode,
     request: MaybeCaller,
     catalog: NamedDependency[Catalog],
-    session_id: Annotated[Id | None, QueryParameter(description="The cart it may go into.")] = None,
+    session_id: SessionId = None,
     preview_add: NamedDependency[PreviewAdd | None] = None,
 ) -> ProductOut:
     product = await catalog.find(barcode)

@@ -5,7 +5,6 @@ from typing import Annotated
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Meta
 
 from backend.accounts import signed_in
 from backend.checkout.orders import Orders
@@ -41,8 +40,8 @@ async def calculate(data: JSONBody[CalculateIn], request: Request, quotes: Named
 async def order_history(
     request: Request,  # type: ignore[type-arg]
     orders: NamedDependency[Orders],
-    page: Annotated[int, Meta(ge=1, le=10_000), QueryParameter(description="Counted from 1.")] = 1,
-    page_size: Annotated[int, Meta(ge=1, le=100), QueryParameter(description="Orders a page.")] = 20,
+    page: Annotated[int, QueryParameter(ge=1, le=10_000, description="Counted from 1.")] = 1,
+    page_size: Annotated[int, QueryParameter(ge=1, le=100, description="Orders a page.")] = 20,
 ) -> HistoryOut:
     return await orders.history(request.user, page, page_size)
 

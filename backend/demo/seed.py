@@ -1,4 +1,4 @@
-"""Fills an empty server with the demo store. Repeating it adds what is missing and changes nothing that is there."""
+"""Fills an empty server with the demo store; repeated, it adds what is missing and leaves what is there."""
 
 import csv
 from contextlib import suppress
@@ -40,7 +40,7 @@ async def seed(stores: Stores, catalog: Catalog, accounts: Accounts, password: s
 
 
 async def seed_accounts(accounts: Accounts, password: str) -> None:
-    """One member of staff for each role, and one shopper. The staff get this password even if they had another."""
+    """A member of staff for each role, and a shopper. Staff that are there get this password."""
     for role in Role:
         roles = [StoreRole(STORE.store_id, role)]
         await accounts.create_staff(f"{role}@demo.qless.example", password, f"Demo {role}", roles)

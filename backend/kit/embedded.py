@@ -2,10 +2,10 @@
 
 Both listen on 127.0.0.1 alone and ask for no password: they are not for production.
 
-- Whoever holds the lock on a data folder owns the mongod in it. One that lives on without its owner is a leftover, and
-  the next `start` ends it.
-- What is written with `w: majority, j: true` survives `kill -9` of mongod and a start on another port. Redis keeps
-  nothing.
+- Whoever holds the lock on a data folder owns the mongod in it. One that lives on without its owner is a
+  leftover, and the next `start` ends it.
+- What is written with `w: majority, j: true` survives `kill -9` of mongod and a start on another port. Redis
+  keeps nothing.
 """
 
 import fcntl
@@ -45,12 +45,17 @@ class EmbeddedError(Exception):
 class Child:
     """A running program in a session of its own, so that a terminal's Ctrl-C reaches only whoever started it.
 
-    Its output goes to a file of its own. Started by the main thread, it is sent SIGTERM when that process ends,
-    however it ends (needs `setpriv`, which Linux has).
+    Its output goes to a file of its own. Started by the main thread, it is sent SIGTERM when that process
+    ends, however it ends (needs `setpriv`, which Linux has).
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -179,7 +184,9 @@ class EmbeddedServer(ABC):
             self._lock = path.open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise EmbeddedError(f"{self.data_dir} is in use by another process: stop it or give another.") from None
+            raise EmbeddedError(
+                f"{self.data_dir} is in use by another process: stop it or give another."
+            ) from None
         except OSError as error:
             raise EmbeddedError(f"{self.data_dir} cannot be written: {error.strerror}.") from None
 
@@ -189,7 +196,9 @@ class EmbeddedServer(ABC):
             if child.exit_code is not None:
                 raise EmbeddedError(_why_ended(child, program))
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"{self.name} did not serve within {START_TIMEOUT_S:.0f} s; see {child.log}.")
+                raise EmbeddedError(
+                    f"{self.name} did not serve within {START_TIMEOUT_S:.0f} s; see {child.log}."
+                )
             time.sleep(0.02)
 
 
@@ -217,7 +226,11 @@ class EmbeddedMongo(EmbeddedServer):
             "networkMessageCompressors": "snappy",
             "setParameter": "diagnosticDataCollectionEnabled=false",
         }
-        return ["--quiet", "--nounixsocket", *(part for name, value in options.items() for part in (f"--{name}", value))]
+        return [
+            "--quiet",
+            "--nounixsocket",
+            *(part for name, value in options.items() for part in (f"--{name}", value)),
+        ]
 
     def _end_leftover(self) -> None:
         """It is known by mongod's own lock file and its command line."""
@@ -298,11 +311,15 @@ def require_free_port(host: str, port: int) -> None:
         EmbeddedError: nobody can listen there now.
     """
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: connections that just ended do not count
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as servers do: connections that just ended do not count
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise EmbeddedError(f"Port {port} of {host} cannot be used ({error.strerror}): choose another.") from None
+            raise EmbeddedError(
+                f"Port {port} of {host} cannot be used ({error.strerror}): choose another."
+            ) from None
 
 
 def missing_libraries(ldd: str) -> list[str]:
@@ -312,7 +329,9 @@ def missing_libraries(ldd: str) -> list[str]:
 
 def _why_ended(child: Child, program: Path) -> str:
     ldd = shutil.which("ldd")
-    listing = subprocess.run([ldd, program], capture_output=True, text=True, check=False).stdout if ldd else ""
+    listing = (
+        subprocess.run([ldd, program], capture_output=True, text=True, check=False).stdout if ldd else ""
+    )
     if missing := missing_libraries(listing):
         packages = [PACKAGES.get(name, f"that has {name}") for name in missing]
         return f"{child.name} needs {', '.join(missing)}: install the package {', '.join(packages)}."

@@ -12,6 +12,7 @@ at the same time in two processes: every handler is idempotent.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -83,10 +84,9 @@ class Outbox:
             self._kick.clear()
             while await self.work_one():
                 pass
-            try:
-                await asyncio.wait_for(self._kick.wait(), IDLE_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    await self._kick.wait()
 
     async def work_one(self) -> bool:
         """Claim and carry out one due row; False when none is due."""
@@ -101,7 +101,8 @@ class Outbox:
         if row is None:
             return False
         try:
-            await asyncio.wait_for(self._handlers[row["kind"]](row["payload"]), LEASE_S - 5)
+            async with asyncio.timeout(LEASE_S - 5):
+                await self._handlers[row["kind"]](row["payload"])
         except Exception as error:  # noqa: BLE001 - one row's failure must not stop the others
             delay = min(MAX_BACKOFF_S, 0.5 * 2 ** row["attempts"])
             log.warning(

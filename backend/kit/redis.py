@@ -16,4 +16,4 @@ def connect(url: str) -> Client:
     pool = BlockingConnectionPool.from_url(
         url, max_connections=64, timeout=1, socket_timeout=1, socket_connect_timeout=1, health_check_interval=15
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)

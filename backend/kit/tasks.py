@@ -21,10 +21,14 @@ class Background:
         self._tasks.append(asyncio.create_task(_forever(name, loop), name=name))
 
     async def stop(self) -> None:
-        """Cancel every loop, the newest first, and wait until each has ended."""
+        """Cancel every loop, the newest first, and wait until each has ended.
+
+        A cancellation that meets a failing network call may be lost in it, so it is repeated until it holds.
+        """
         for task in reversed(self._tasks):
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=0.5)
         self._tasks.clear()
 
 

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from redis.asyncio.client import PubSub
 
@@ -24,6 +25,11 @@ _KEEPALIVE = "qless:keepalive"
 Handler = Callable[[bytes], None]
 
 
+class _Topic(NamedTuple):
+    handler: Handler
+    on_heard: Callable[[], None] | None
+
+
 class Bus:
     """One process's end of the bus.
 
@@ -35,7 +41,7 @@ class Bus:
     def __init__(self, redis: Client) -> None:
         self._redis = redis
         self._origin = secrets.token_bytes(8)
-        self._handlers: dict[str, Handler] = {}
+        self._topics: dict[str, _Topic] = {}
         self._out: deque[tuple[str, bytes]] = deque(maxlen=MAX_WAITING)
         self._out_ready = asyncio.Event()
         self._topics_changed = asyncio.Event()
@@ -47,13 +53,17 @@ class Bus:
         self._out.append((channel, self._origin + payload))
         self._out_ready.set()
 
-    def subscribe(self, channel: str, handler: Handler) -> None:
-        """Call `handler` with each payload of the channel; one handler a channel, it must not raise."""
-        self._handlers[channel] = handler
+    def subscribe(self, channel: str, handler: Handler, on_heard: Callable[[], None] | None = None) -> None:
+        """Call `handler` with each payload of the channel; one handler a channel, neither call-back may raise.
+
+        Args:
+            on_heard: called each time Redis has confirmed the subscription; what was published before is lost.
+        """
+        self._topics[channel] = _Topic(handler, on_heard)
         self._topics_changed.set()
 
     def unsubscribe(self, channel: str) -> None:
-        if self._handlers.pop(channel, None) is not None:
+        if self._topics.pop(channel, None) is not None:
             self._topics_changed.set()
 
     async def run_sender(self) -> None:
@@ -80,14 +90,11 @@ class Bus:
         The caller's loop starts it again, with back-off; each start resubscribes everything and then
         calls `on_resync`.
         """
-        pubsub = self._redis.pubsub(ignore_subscribe_messages=True)
+        pubsub = self._redis.pubsub()
         try:
-            subscribed = {_KEEPALIVE, *self._handlers}
+            subscribed = {_KEEPALIVE, *self._topics}
             await pubsub.subscribe(*subscribed)
             self._topics_changed.set()
-            self.connected = True
-            for callback in self.on_resync:
-                callback()
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._read(pubsub))
                 both.create_task(self._keep_topics(pubsub, subscribed))
@@ -106,17 +113,29 @@ class Bus:
                 await pubsub.ping()
                 continue
             silent = 0
-            if message["type"] != "message" or message["data"].startswith(self._origin):
-                continue
-            handler = self._handlers.get(message["channel"].decode())
-            if handler is not None:
-                handler(message["data"][len(self._origin) :])
+            channel = message["channel"].decode() if message["channel"] else ""
+            if message["type"] == "subscribe":
+                self._confirmed(channel)
+            elif message["type"] == "message" and not message["data"].startswith(self._origin):
+                topic = self._topics.get(channel)
+                if topic is not None:
+                    topic.handler(message["data"][len(self._origin) :])
+
+    def _confirmed(self, channel: str) -> None:
+        """From here on nothing on the channel is missed. The keep-alive's is the first of a connection."""
+        if not self.connected:
+            self.connected = True
+            for callback in self.on_resync:
+                callback()
+        topic = self._topics.get(channel)
+        if topic is not None and topic.on_heard is not None:
+            topic.on_heard()
 
     async def _keep_topics(self, pubsub: PubSub, subscribed: set[str]) -> None:
         while True:
             await self._topics_changed.wait()
             self._topics_changed.clear()
-            wanted = {_KEEPALIVE, *self._handlers}
+            wanted = {_KEEPALIVE, *self._topics}
             if new := wanted - subscribed:
                 await pubsub.subscribe(*new)
             if old := subscribed - wanted:

@@ -13,7 +13,7 @@ Invariants:
        └───────────┴──> cancelled ┘
     any unpaid state ── wrong amount, currency or order ──> integrity_failure
 
-`sandbox/` is a payment provider of its own for the demo and for tests, and imports nothing from here.
+The sandbox provider, for the demo and for tests, is `backend/sandbox`: a server of its own, known by its protocol alone.
 """
 
 from backend.payments.documents import PaymentDocument, WebhookEventDocument

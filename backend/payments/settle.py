@@ -135,7 +135,7 @@ class Settlement:
             return await self._take_and_give_back(key, event, payment)
         if event.gateway_payment_id == payment.gateway_payment_id:
             return await self._record_only(key, event, Outcome.IGNORED)
-        return await self._give_second_capture_back(key, event, payment)
+        return await self._give_capture_back(key, event, payment)
 
     async def _hold_again(self, payment: Payment) -> bool:
         """Lock the cart for a late success, if it is as it was and the pass would still be of use."""
@@ -203,14 +203,14 @@ class Settlement:
         await in_transaction(self._client, work)
         return Outcome.REFUND_STARTED
 
-    async def _give_second_capture_back(self, key: str, event: GatewayEvent, payment: Payment) -> Outcome:
-        """The gateway took the money twice: the first stays, the second goes back."""
-        log.error("second capture", extra={"payment_id": payment.payment_id, "event_id": event.event_id})
+    async def _give_capture_back(self, key: str, event: GatewayEvent, payment: Payment) -> Outcome:
+        """A capture that pays for nothing: a second one, or one of a payment that contradicted itself."""
+        log.error("capture not used", extra={"payment_id": payment.payment_id, "event_id": event.event_id})
         now = self._clock.now()
 
         async def work(session: Session) -> None:
             await store.record_event(session, key, event.kind, payment.payment_id, Outcome.REFUND_STARTED, now)
-            await self._add_refund(session, event, f"second-{event.gateway_payment_id}")
+            await self._add_refund(session, event, f"back-{event.gateway_payment_id}")
 
         await in_transaction(self._client, work)
         return Outcome.REFUND_STARTED

@@ -5,13 +5,18 @@ from typing import Annotated
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.openapi.spec import Example
+from litestar.params import PathParameter
 from litestar.types import ControllerRouterHandler
 
-from backend.kit.schema import Id
 from backend.pricing import MARKETS
 from backend.stores.schemas import MarketOut, StoreOut
 from backend.stores.store import Stores
+
+StoreId = Annotated[
+    str,
+    PathParameter(max_length=64, pattern=r"^[A-Za-z0-9_\-]+$", examples=[Example(value="store_demo_blr")]),
+]
 
 
 @get(
@@ -32,9 +37,7 @@ async def list_stores(stores: NamedDependency[Stores]) -> list[StoreOut]:
     summary="One store",
     description="A change of the store shows within 5 s.",
 )
-async def get_store(
-    store_id: Annotated[Id, Parameter(description="The store's id.")], stores: NamedDependency[Stores]
-) -> StoreOut:
+async def get_store(store_id: StoreId, stores: NamedDependency[Stores]) -> StoreOut:
     return msgspec.convert(await stores.get(store_id), StoreOut, from_attributes=True)
 
 

@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from litestar import Litestar
 
-from backend.payments.sandbox import webhooks
-from backend.payments.sandbox.app import SandboxSettings, create_app, from_environment
-from backend.payments.sandbox.page import rupees
+from backend.sandbox import webhooks
+from backend.sandbox.app import SandboxSettings, create_app, from_environment
+from backend.sandbox.page import rupees
+from tests.support import running
 
 API_KEY = "key-of-the-demo-store"
 SECRET = "secret-of-the-webhooks"  # noqa: S105
@@ -97,25 +98,6 @@ async def open_gateway(shop: Shop, **changes: Any) -> AsyncIterator[httpx.AsyncC
 
 def client_of(app: Litestar) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://pay.example")  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def running(app: Litestar) -> AsyncIterator[None]:
-    """The app's lifespan in a task of its own: pytest-asyncio ends a fixture in another task than it began in."""
-    started, stop = asyncio.Event(), asyncio.Event()
-
-    async def live() -> None:
-        async with app.lifespan():
-            started.set()
-            await stop.wait()
-
-    lifespan = asyncio.create_task(live())
-    await started.wait()
-    try:
-        yield
-    finally:
-        stop.set()
-        await lifespan
 
 
 @pytest.fixture

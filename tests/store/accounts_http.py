@@ -62,16 +62,16 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
 
 
-async def sign_up(api: Client, **contacts: str) -> Tokens:
-    body = {"password": PASSWORD, "name": "Asha", **(contacts or {"phone": new_phone()})}
+async def sign_up(api: Client, **fields: str) -> Tokens:
+    body = {"password": PASSWORD, "name": "Asha", **(fields or {"phone": new_phone()})}
     response = await api.post("/auth/register", json=body)
     assert response.status_code == 201, response.text
     tokens: Tokens = response.json()
     return tokens
 
 
-async def sign_in(api: Client, **contact: str) -> Tokens:
-    response = await api.post("/auth/login", json={"password": PASSWORD, **contact})
+async def sign_in(api: Client, **fields: str) -> Tokens:
+    response = await api.post("/auth/login", json={"password": PASSWORD, **fields})
     assert response.status_code == 200, response.text
     tokens: Tokens = response.json()
     return tokens

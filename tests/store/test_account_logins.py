@@ -129,12 +129,14 @@ class TestAccessToken:
         assert refusal(answer) == (401, "not_authenticated")
         assert answer.headers["www-authenticate"] == "Bearer"
 
-    async def test_needs_a_live_login(
+    async def test_names_a_live_login_and_its_own_user(
         self, api: Client, settings: Settings, clock: FakeClock, keyring: Keyring
     ) -> None:
-        user = (await sign_up(api))["user"]
-        token = AccessTokens(settings, clock, keyring).issue(user["user_id"], "lgn_unknown")
-        assert refusal(await me(api, {"access_token": token})) == (401, "not_authenticated")
+        tokens = await sign_up(api)
+        user_id, login_id = tokens["user"]["user_id"], tokens["refresh_token"].partition(".")[0]
+        for named in ((user_id, "lgn_unknown"), ("usr_unknown", login_id)):
+            token = AccessTokens(settings, clock, keyring).issue(*named)
+            assert refusal(await me(api, {"access_token": token})) == (401, "not_authenticated")
 
     @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz"])
     async def test_other_headers_are_refused(self, api: Client, header: str) -> None:

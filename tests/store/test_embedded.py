@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backend.kit import embedded
-from backend.kit.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, free_port, missing_libraries
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 from redis import Redis
+
+from backend.kit import embedded
+from backend.kit.embedded import EmbeddedError, EmbeddedMongo, EmbeddedRedis, free_port, missing_libraries
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,9 +77,8 @@ class TestMongo:
         assert options["net"]["compression"] == {"compressors": "snappy"}
 
     def test_runs_transactions(self, mongo: EmbeddedMongo) -> None:
-        with open_mongo(mongo) as client, client.start_session() as session:
-            with session.start_transaction():
-                client.trial.notes.insert_one({"_id": "inside"}, session=session)
+        with open_mongo(mongo) as client, client.start_session() as session, session.start_transaction():
+            client.trial.notes.insert_one({"_id": "inside"}, session=session)
         assert names(mongo) == ["inside"]
 
     def test_keeps_its_data_and_leads_again_on_another_port(self, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ class TestMongo:
         ours = EmbeddedMongo(tmp_path / "ours")
         ours.data_dir.mkdir()
         with (ours.data_dir / "out").open("wb") as out:
-            command = [ours.program(), "--dbpath", ours.data_dir, "--port", str(free_port()), "--replSet", "qless"]
-            leftover = subprocess.Popen(command, stdout=out)
+            options = ["--dbpath", str(ours.data_dir), "--port", str(free_port()), "--replSet", "qless"]
+            leftover = subprocess.Popen([ours.program(), *options], stdout=out)
         try:
             deadline = time.monotonic() + 20
             while "Waiting for connections" not in (ours.data_dir / "out").read_text():
@@ -127,7 +127,7 @@ class TestMongo:
             leftover.wait()
 
     def test_leaves_a_stranger_alone_whose_pid_is_in_the_lock_file(self, tmp_path: Path) -> None:
-        stranger = subprocess.Popen(["sleep", "60", str(tmp_path)])  # noqa: S607
+        stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", tmp_path])
         try:
             (tmp_path / "mongod.lock").write_text(f"{stranger.pid}\n")
             with EmbeddedMongo(tmp_path):
@@ -139,9 +139,12 @@ class TestMongo:
     def test_ends_with_its_owner_even_if_that_is_killed(self, tmp_path: Path) -> None:
         code = (
             "import sys, time; from pathlib import Path; from backend.kit.embedded import EmbeddedMongo\n"
-            "server = EmbeddedMongo(Path(sys.argv[1])).start(); print(server.child.pid, flush=True); time.sleep(60)"
+            "server = EmbeddedMongo(Path(sys.argv[1])).start(); print(server.child.pid, flush=True)\n"
+            "time.sleep(60)"
         )
-        with subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=ROOT, stdout=subprocess.PIPE) as owner:
+        with subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path], cwd=ROOT, stdout=subprocess.PIPE
+        ) as owner:
             assert owner.stdout is not None
             pid = int(owner.stdout.readline())
             owner.kill()
@@ -181,7 +184,9 @@ class TestErrors:
         with pytest.raises(EmbeddedError, match=r"^mongod is missing: install mongod or set MONGODB_URL\.$"):
             EmbeddedMongo(tmp_path).start()
 
-    def test_program_on_path_is_used_without_the_wheel(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_program_on_path_is_used_without_the_wheel(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         (tmp_path / "redis-server").symlink_to(EmbeddedRedis(tmp_path).program())
         monkeypatch.setattr(EmbeddedRedis, "wheel", "no-such-wheel")
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
@@ -194,7 +199,9 @@ class TestErrors:
         broken.write_bytes(true.read_bytes().replace(b"libc.so.6\0", b"libc.so.0\0"))
         broken.chmod(0o700)
         monkeypatch.setattr(EmbeddedMongo, "program", lambda _: broken)
-        with pytest.raises(EmbeddedError, match=r"^mongod needs libc\.so\.0: install the package that has libc\.so\.0"):
+        with pytest.raises(
+            EmbeddedError, match=r"^mongod needs libc\.so\.0: install the package that has libc\.so\.0"
+        ):
             EmbeddedMongo(tmp_path / "data").start()
 
     def test_names_the_package_of_a_known_library(self) -> None:
@@ -223,7 +230,8 @@ class TestErrors:
             port = other.getsockname()[1]
             for server in (EmbeddedMongo(tmp_path, port), EmbeddedRedis(tmp_path, port)):
                 with pytest.raises(
-                    EmbeddedError, match=rf"^Port {port} of 127\.0\.0\.1 cannot be used \(Address already in use\)"
+                    EmbeddedError,
+                    match=rf"^Port {port} of 127\.0\.0\.1 cannot be used \(Address already in use\)",
                 ):
                     server.start()
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from backend.catalog.barcodes import check_digit, expand_upc_e, parse
 from backend.errors import InvalidBarcode, InvalidCheckDigit
 
+FULL_WIDTH = "".join(chr(0xFF10 + int(digit)) for digit in "8901262010023")
+
 
 def payloads(length: int) -> st.SearchStrategy[str]:
     return st.text("0123456789", min_size=length, max_size=length)
@@ -61,7 +63,7 @@ class TestParse:
         with pytest.raises(InvalidBarcode):
             parse(text)
 
-    @pytest.mark.parametrize("text", ["٨٩٠١٢٦٢٠١٠٠٢٣", "８９０１２６２０１００２３", "890126201002²"])
+    @pytest.mark.parametrize("text", ["٨٩٠١٢٦٢٠١٠٠٢٣", FULL_WIDTH, "890126201002²"])
     def test_refuses_digits_that_are_not_ascii(self, text: str) -> None:
         with pytest.raises(InvalidBarcode):
             parse(text)

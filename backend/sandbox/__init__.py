@@ -2,7 +2,7 @@
 
 It stands for somebody else's server. It runs as a process of its own, imports nothing of the shop and shares no store
 with it; the shop knows it by this protocol alone. Orders live in memory: a restart forgets every one of them, and one
-process must serve them all. Start it with ``uvicorn --factory backend.payments.sandbox.app:from_environment``.
+process must serve them all. Start it with ``uvicorn --factory backend.sandbox.app:from_environment``.
 
 An order's status only moves forward::
 

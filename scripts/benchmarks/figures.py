@@ -1,0 +1,54 @@
+"""What one stretch of scanning showed."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Times in milliseconds, from the sending of a scan; the server's CPU time in microseconds a scan.
+
+    Attributes:
+        own_p50, own_p99: until its answer came to the scanner.
+        all_p50, all_p99: until it was on the last screen.
+        client_busy: share of a core that the client took; near 1, it is the client that was measured.
+    """
+
+    scans_a_second: float
+    own_p50: float
+    own_p99: float
+    all_p50: float
+    all_p99: float
+    server_cpu_us: float
+    client_busy: float
+
+
+def summarise(
+    own_s: Sequence[float], all_s: Sequence[float], took_s: float, server_cpu_s: float, client_cpu_s: float
+) -> Figures:
+    """The figures of a stretch from the times of its scans."""
+    own, everybody = sorted(own_s), sorted(all_s)
+    return Figures(
+        scans_a_second=len(everybody) / took_s,
+        own_p50=quantile(own, 0.50) * 1e3,
+        own_p99=quantile(own, 0.99) * 1e3,
+        all_p50=quantile(everybody, 0.50) * 1e3,
+        all_p99=quantile(everybody, 0.99) * 1e3,
+        server_cpu_us=server_cpu_s / len(everybody) * 1e6,
+        client_busy=client_cpu_s / took_s,
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value that this share of the values does not exceed."""
+    return ordered[round((len(ordered) - 1) * share)]
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time a process has used, its own and the kernel's for it, to the clock tick (proc(5), fields 14, 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND

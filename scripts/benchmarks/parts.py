@@ -1,0 +1,117 @@
+"""Where a profiled server's time went, by part of the work on a scan.
+
+Each function named below belongs to a part. The time of every other one (the standard library, C functions, packages)
+belongs to the parts of those who called it, in the proportion in which they did; what the event loop called by itself
+belongs to its package's part.
+"""
+
+import pstats
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Function = tuple[str, int, str]
+"""File, line and name, as the profiler names a function."""
+Shares = Mapping[str, float]
+ROUNDS = 40
+"""Callers of callers, this far."""
+OTHER = "other"
+
+
+class Place(NamedTuple):
+    """Functions of a file, or all of a file or folder."""
+
+    part: str
+    path: str
+    names: frozenset[str] | None = None
+
+    def holds(self, function: Function) -> bool:
+        return self.path in function[0] and (self.names is None or function[2] in self.names)
+
+
+def _at(part: str, path: str, *names: str) -> Place:
+    return Place(part, path, frozenset(names) or None)
+
+
+PLACES = (
+    _at("receive and dispatch", "uvicorn/protocols", "data_received", "receive"),
+    _at("receive and dispatch", "carts/sockets.py", "_receive", "_read", "_handle", "_command"),
+    _at("receive and dispatch", "benchmarks/floor.py", "_serve"),
+    _at("decode the frame", "carts/frames.py", "decode"),
+    _at("look up product and store", "backend/catalog/"),
+    _at("look up product and store", "backend/stores/"),
+    _at("look up product and store", "carts/service.py"),
+    _at("rules", "carts/rules.py"),
+    _at("rules", "carts/commands.py"),
+    _at("rules", "carts/budget.py"),
+    _at("rules", "carts/rooms.py"),
+    _at("price", "backend/pricing/"),
+    _at("event to BSON", "carts/events.py"),
+    _at("event to BSON", "carts/log.py", "append"),
+    _at("commit", "carts/log.py"),
+    _at("commit", "benchmarks/floor.py", "append", "run"),
+    _at("encode frames", "carts/frames.py"),
+    _at("send", "uvicorn/protocols", "send"),
+    _at("send", "live/connection.py"),
+    _at("send", "carts/sockets.py", "answer"),
+    _at("send", "benchmarks/floor.py", "_show"),
+    _at("tell other processes (Redis)", "live/bus.py"),
+    _at("tell other processes (Redis)", "carts/registry.py", "_announce"),
+    _at("snapshots", "carts/registry.py", "save_snapshots"),
+    _at("snapshots", "carts/store.py"),
+)
+PACKAGES = (
+    _at("receive and dispatch", "/uvicorn/"),
+    _at("commit", "/pymongo/"),
+    _at("tell other processes (Redis)", "/redis/"),
+)
+LOOP = "event loop and kernel"
+
+
+def by_part(profile: Path, cpu_s: float) -> dict[str, float]:
+    """The share of each part in the CPU time of the profiled process, the largest first.
+
+    The event loop's own code and the kernel's work for it are seen by no profiler of Python: they are what is
+    left of the CPU time.
+    """
+    stats: dict[Function, Any] = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]
+    belongs = _belongings(stats)
+    seconds: dict[str, float] = defaultdict(float)
+    for function, (_, _, own_s, _, _) in stats.items():
+        for part, share in belongs[function].items():
+            seconds[part] += own_s * share
+    whole = max(cpu_s, sum(seconds.values()))
+    seconds[LOOP] = whole - sum(seconds.values())
+    return {part: spent / whole for part, spent in sorted(seconds.items(), key=lambda item: -item[1])}
+
+
+def _belongings(stats: Mapping[Function, Any]) -> dict[Function, Shares]:
+    """The parts of every function, as shares of 1."""
+    named = {function: _place(PLACES, function) for function in stats}
+    belongs: dict[Function, Shares] = {
+        function: {part or _place(PACKAGES, function) or OTHER: 1.0} for function, part in named.items()
+    }
+    inherited = [function for function, part in named.items() if part is None]
+    for _ in range(ROUNDS):
+        belongs |= {function: _inherit(function, stats[function], belongs) for function in inherited}
+    return belongs
+
+
+def _inherit(function: Function, figures: Any, belongs: Mapping[Function, Shares]) -> Shares:
+    """A mixture of its callers' parts, weighted by the time it took for each."""
+    _, _, _, whole_s, callers = figures
+    weights = {caller: called[3] for caller, called in callers.items() if caller != function}
+    mixed: dict[str, float] = defaultdict(float)
+    by_loop = max(0.0, whole_s - sum(weights.values()))
+    if by_loop or not weights:
+        mixed[_place(PACKAGES, function) or OTHER] += by_loop or 1.0
+    for caller, weight in weights.items():
+        for part, share in belongs[caller].items():
+            mixed[part] += weight * share
+    total = sum(mixed.values())
+    return {part: share / total for part, share in mixed.items()} if total else {OTHER: 1.0}
+
+
+def _place(places: Iterable[Place], function: Function) -> str | None:
+    return next((place.part for place in places if place.holds(function)), None)
