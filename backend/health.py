@@ -30,7 +30,13 @@ class ReadyOut(msgspec.Struct):
     parts: dict[str, Part]
 
 
-@get("/health/live", tags=["Operating"], operation_id="live", summary="The process runs", opt={"exclude_from_auth": True})
+@get(
+    "/health/live",
+    tags=["Operating"],
+    operation_id="live",
+    summary="The process runs",
+    opt={"exclude_from_auth": True},
+)
 async def live(state: State) -> LiveOut:
     return LiveOut("alive", state.services.carts.rooms.process)
 

@@ -22,7 +22,7 @@ from backend.kit.logs import request_id
 
 log = logging.getLogger("qless.request")
 
-_ACCEPTABLE_ID = re.compile(r"^[A-Za-z0-9_\-]{8,64}$")
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9_\-]{8,64}")
 
 
 class RequestIds(ASGIMiddleware):
@@ -33,7 +33,7 @@ class RequestIds(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
-        current = given if _ACCEPTABLE_ID.match(given) else new_id("req")
+        current = given if _ACCEPTABLE_ID.fullmatch(given) else new_id("req")
         mark = request_id.set(current)
         started = time.perf_counter()
 

@@ -20,7 +20,9 @@ async def prepare(settings: Settings) -> None:
     await client.close()
     if settings.is_demo:
         async with open_services(settings, SystemClock()) as services:
-            await demo.seed(services.stores, services.catalog, services.accounts, os.environ["QLESS_DEMO_PASSWORD"])
+            await demo.seed(
+                services.stores, services.catalog, services.accounts, os.environ["QLESS_DEMO_PASSWORD"]
+            )
 
 
 def main() -> int:

@@ -27,6 +27,12 @@ STATUS: dict[Category, int] = {
 
 MEDIA_TYPE = "application/problem+json"
 
+_CODES_OF_HTTP = {405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+_BODY_MISSING = "data"
+"""What Litestar calls the body; the faults in one that is there are named by the strict decoder."""
+_CLIENT_GONE = "client disconnected prematurely"
+"""Litestar's words for a caller that hung up in the middle of its body."""
+
 
 class FieldFault(msgspec.Struct):
     field: str
@@ -72,38 +78,38 @@ def on_app_error(_: Request[Any, Any, Any], error: AppError) -> Response[bytes]:
     return _respond(to_problem(error))
 
 
-def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Litestar's own refusals (no such route, wrong method, bad parameter), in our form."""
+    if error.detail == _CLIENT_GONE:
+        return on_app_error(request, errors.MalformedBody("The body ended before its time."))
+    if error.status_code >= 500:
+        return on_unexpected(request, error)
     extra = error.extra if isinstance(error.extra, list) else []
     faults = [
         FieldFault(field=str(fault.get("key", "")), message=str(fault.get("message", "")))
         for fault in extra
         if isinstance(fault, dict)
     ]
+    if any(fault.field == _BODY_MISSING for fault in faults):
+        return on_app_error(request, errors.MalformedBody("The body is missing."))
     known = {
         400: errors.InvalidInput,
         401: errors.NotAuthenticated,
         403: errors.Forbidden,
         404: errors.NotFound,
-        413: errors.MalformedBody,
     }.get(error.status_code)
     if known is not None:
         problem = to_problem(known())
         problem.errors = faults
-    elif error.status_code < 500:
+    else:
         problem = Problem(
             type="about:blank",
             title=error.detail,
             status=error.status_code,
             detail=error.detail,
-            code={405: "method_not_allowed", 415: "unsupported_media_type"}.get(
-                error.status_code, "http_error"
-            ),
+            code=_CODES_OF_HTTP.get(error.status_code, "http_error"),
             request_id=request_id.get(),
         )
-    else:
-        problem = _internal()
-    problem.status = error.status_code
     response = _respond(problem)
     response.headers.update(error.headers or {})
     return response

@@ -24,17 +24,20 @@ Whatever ended or expired stays so, and is forgotten when its life is over.
 """
 
 from backend.accounts.documents import DOCUMENTS
-from backend.accounts.guards import signed_in, staff
+from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in, staff
 from backend.accounts.routes import ROUTES
 from backend.accounts.rules import Kind, Principal, Role, StoreRole
 from backend.accounts.schemas import RegisterIn
 from backend.accounts.service import Accounts
 
 __all__ = [
+    "BEARER",
     "DOCUMENTS",
     "ROUTES",
     "Accounts",
+    "Caller",
     "Kind",
+    "MaybeCaller",
     "Principal",
     "RegisterIn",
     "Role",

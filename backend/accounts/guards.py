@@ -2,12 +2,20 @@
 
 from typing import Any
 
+from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 
 from backend.accounts.rules import Kind, Principal
 from backend.errors import Forbidden, NotAuthenticated
 
+Caller = Request[Principal, Any, State]
+"""The request of somebody, behind `signed_in` or `staff`."""
+MaybeCaller = Request[Principal | None, Any, State]
+"""The request of anybody."""
+BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+"""What a guarded route says of itself in the API's description."""
 Connection = ASGIConnection[Any, Principal | None, Any, Any]
 
 

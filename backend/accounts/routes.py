@@ -1,20 +1,14 @@
 """The `/auth` endpoints."""
 
-from typing import Any
-
-from litestar import Request, Router, get, post
-from litestar.datastructures import CacheControlHeader, State
+from litestar import Router, get, post
+from litestar.datastructures import CacheControlHeader
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 
-from backend.accounts.guards import signed_in
-from backend.accounts.rules import Principal
+from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
 from backend.accounts.schemas import GuestIn, LoginIn, RefreshIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.service import Accounts
-
-Caller = Request[Principal, Any, State]
-MaybeCaller = Request[Principal | None, Any, State]
 
 
 @post(
@@ -80,7 +74,7 @@ async def refresh(data: JSONBody[RefreshIn], accounts: NamedDependency[Accounts]
     description="Ends this login: its access and refresh tokens are refused from now on.",
     response_description="The login has ended.",
     guards=[signed_in],
-    security=[{"bearer": []}],
+    security=BEARER,
 )
 async def logout(request: Caller, accounts: NamedDependency[Accounts]) -> None:
     await accounts.logout(request.user)
@@ -93,7 +87,7 @@ async def logout(request: Caller, accounts: NamedDependency[Accounts]) -> None:
     description="The account that the bearer token stands for.",
     response_description="The caller's account.",
     guards=[signed_in],
-    security=[{"bearer": []}],
+    security=BEARER,
 )
 async def me(request: Caller, accounts: NamedDependency[Accounts]) -> UserOut:
     return await accounts.me(request.user)

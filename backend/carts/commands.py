@@ -7,7 +7,6 @@ import msgspec
 
 from backend.carts.state import BudgetRule, Line
 
-
 TILL = "till"
 """Who sends the commands of the payment path; no user id is like it, so no phone can use up their ids."""
 

@@ -25,9 +25,16 @@ class SessionDocument(Document):
     class Settings:
         name = "sessions"
         indexes = [
-            IndexModel([("participants.user_id", pymongo.ASCENDING), ("changed_at", pymongo.DESCENDING)], name="of_user"),
             IndexModel(
-                [("store_id", pymongo.ASCENDING), ("status", pymongo.ASCENDING), ("changed_at", pymongo.DESCENDING)],
+                [("participants.user_id", pymongo.ASCENDING), ("changed_at", pymongo.DESCENDING)],
+                name="of_user",
+            ),
+            IndexModel(
+                [
+                    ("store_id", pymongo.ASCENDING),
+                    ("status", pymongo.ASCENDING),
+                    ("changed_at", pymongo.DESCENDING),
+                ],
                 name="of_store",
             ),
         ]

@@ -111,8 +111,8 @@ class EventFrame(ToClient, frozen=True, kw_only=True, tag="event", omit_defaults
     member: Member | UnsetType = UNSET
     left: str | UnsetType = UNSET
     payer: str | UnsetType = UNSET
-    host_user_id: str | None | UnsetType = UNSET
-    limit_minor: int | None | UnsetType = UNSET
+    host_user_id: str | UnsetType | None = UNSET
+    limit_minor: int | UnsetType | None = UNSET
     totals: Totals
     budget: Budget | None
 
@@ -151,7 +151,7 @@ class Pong(ToClient, frozen=True):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(ClientFrame)
+_decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 
 
 def encode(frame: ToClient) -> str:
@@ -194,5 +194,3 @@ def encode_entry(entry: Entry) -> str:
         **extra,
     )
     return encode(frame)
-
-

@@ -121,7 +121,9 @@ class CartLog:
                     self._waiting[:0] = unknown
                 if unknown:
                     failures += 1
-                    log.warning("appends of unknown outcome", extra={"count": len(unknown), "failures": failures})
+                    log.warning(
+                        "appends of unknown outcome", extra={"count": len(unknown), "failures": failures}
+                    )
                     await asyncio.sleep(min(1.0, 0.02 * 2**failures))
                 else:
                     failures = 0
@@ -150,7 +152,9 @@ class CartLog:
             if code == DUPLICATE_KEY:
                 duplicates.append(append)
             elif code in NEVER_STORABLE:
-                log.error("append refused", extra={"session_id": append.key[0], "seq": append.key[1], "code": code})
+                log.error(
+                    "append refused", extra={"session_id": append.key[0], "seq": append.key[1], "code": code}
+                )
                 append.report(Outcome.REFUSED)
             elif code is not None or concern_failed:
                 unknown.append(append)
@@ -163,7 +167,9 @@ class CartLog:
         if not appends:
             return []
         try:
-            found = await self._events.find({"_id": {"$in": [event_id(*a.key) for a in appends]}}, {"w": 1}).to_list()
+            found = await self._events.find(
+                {"_id": {"$in": [event_id(*a.key) for a in appends]}}, {"w": 1}
+            ).to_list()
         except PyMongoError:
             return appends
         owner = {(doc["_id"]["s"], doc["_id"]["n"]): doc["w"] for doc in found}
@@ -196,5 +202,3 @@ async def prepare(database: Database) -> None:
         await database.command("collMod", COLLECTION, validator=VALIDATOR)
     else:
         await database.create_collection(COLLECTION, validator=VALIDATOR)
-
-

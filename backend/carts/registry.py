@@ -121,7 +121,9 @@ class Rooms:
         if not room.connections:
             self._rooms[room.session_id] = room
             self._bus.subscribe(
-                _channel(room.session_id), lambda payload: self._hear(room, payload), lambda: self._heard(room)
+                _channel(room.session_id),
+                lambda payload: self._hear(room, payload),
+                lambda: self._heard(room),
             )
         room.connections.add(connection)
         self._presence_changed(room)
@@ -227,10 +229,14 @@ class Rooms:
         for room in self._rooms.values():
             seq, at = self._saved.get(room.session_id, (0, 0.0))
             ahead = (room.state.seq if room.state else 0) - seq
-            if ahead and (all_dirty or not seq or ahead >= SNAPSHOT_AFTER_EVENTS or now - at > SNAPSHOT_AFTER_S):
+            if ahead and (
+                all_dirty or not seq or ahead >= SNAPSHOT_AFTER_EVENTS or now - at > SNAPSHOT_AFTER_S
+            ):
                 due.append(room)
         for start in range(0, len(due), 200):
-            group = [(r.session_id, store.encode_snapshot(r.state)) for r in due[start : start + 200] if r.state]
+            group = [
+                (r.session_id, store.encode_snapshot(r.state)) for r in due[start : start + 200] if r.state
+            ]
             await store.save_snapshots_forward(group)
             self._saved.update((session_id, (doc["seq"], now)) for session_id, doc in group)
 

@@ -121,7 +121,7 @@ class Room:
             event=decision.event,
             totals=decision.totals,
             budget=decision.budget,
-            w=random.getrandbits(62) | 1 << 62,  # noqa: S311 - a name for the document, not a secret
+            w=random.getrandbits(62) | 1 << 62,
         )
         self._in_flight = ticket
         self._log.append(entry, lambda outcome: self._on_outcome(ticket, entry, outcome))
@@ -220,4 +220,3 @@ def _ignore_storage_error(task: asyncio.Task[None]) -> None:
     """A failed reading is made good by the next head check."""
     if not task.cancelled() and task.exception() is not None:
         log.warning("tail not read", extra={"error": type(task.exception()).__name__})
-

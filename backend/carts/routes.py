@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
-from backend.accounts import signed_in
+from backend.accounts import BEARER, Caller, signed_in
 from backend.carts.commands import AddItem, RemoveItem
 from backend.carts.schemas import (
     AddIn,
@@ -20,8 +20,6 @@ from backend.carts.schemas import (
 )
 from backend.carts.service import Carts
 from backend.kit.ids import new_id
-
-SECURITY = [{"bearer": []}]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -39,13 +37,15 @@ IdempotencyKey = Annotated[
 @post(
     "/session/start",
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Session"],
     operation_id="startSession",
     summary="Start a shopping session",
     description="The caller is the host. `join` is how the family gets in; it is shown once.",
 )
-async def start_session(data: JSONBody[StartIn], request: Request, carts: NamedDependency[Carts]) -> SessionOut:  # type: ignore[type-arg]
+async def start_session(
+    data: JSONBody[StartIn], request: Caller, carts: NamedDependency[Carts]
+) -> SessionOut:
     return await carts.start(request.user, data)
 
 
@@ -53,37 +53,41 @@ async def start_session(data: JSONBody[StartIn], request: Request, carts: NamedD
     "/session/join",
     status_code=200,
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Session"],
     operation_id="joinSession",
     summary="Join a session by its link",
     description="A guest's token is enough. Joining twice is joining once.",
 )
-async def join_session(data: JSONBody[JoinIn], request: Request, carts: NamedDependency[Carts]) -> SessionOut:  # type: ignore[type-arg]
+async def join_session(data: JSONBody[JoinIn], request: Caller, carts: NamedDependency[Carts]) -> SessionOut:
     return await carts.join(request.user, data)
 
 
 @get(
     "/session/{session_id:str}",
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Session"],
     operation_id="getSession",
     summary="The session as it is now",
 )
-async def get_session(session_id: FromPath[str], request: Request, carts: NamedDependency[Carts]) -> SessionOut:  # type: ignore[type-arg]
+async def get_session(
+    session_id: FromPath[str], request: Caller, carts: NamedDependency[Carts]
+) -> SessionOut:
     return await carts.session(request.user, session_id)
 
 
 @post(
     "/session/{session_id:str}/join-link",
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Session"],
     operation_id="renewJoinLink",
     summary="A new join link; the one before ends",
 )
-async def renew_join_link(session_id: FromPath[str], request: Request, carts: NamedDependency[Carts]) -> JoinOut:  # type: ignore[type-arg]
+async def renew_join_link(
+    session_id: FromPath[str], request: Caller, carts: NamedDependency[Carts]
+) -> JoinOut:
     return await carts.renew_join_link(request.user, session_id)
 
 
@@ -91,14 +95,14 @@ async def renew_join_link(session_id: FromPath[str], request: Request, carts: Na
     "/cart/add",
     status_code=200,
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Cart"],
     operation_id="addItem",
     summary="Scan a barcode into the cart",
 )
 async def add_item(
     data: JSONBody[AddIn],
-    request: Request,  # type: ignore[type-arg]
+    request: Caller,
     carts: NamedDependency[Carts],
     idempotency_key: IdempotencyKey = None,
 ) -> CommittedOut:
@@ -110,14 +114,14 @@ async def add_item(
     "/cart/remove",
     status_code=200,
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Cart"],
     operation_id="removeItem",
     summary="Take a line out of the cart",
 )
 async def remove_item(
     data: JSONBody[RemoveIn],
-    request: Request,  # type: ignore[type-arg]
+    request: Caller,
     carts: NamedDependency[Carts],
     idempotency_key: IdempotencyKey = None,
 ) -> CommittedOut:
@@ -126,7 +130,7 @@ async def remove_item(
 
 async def _commit(
     carts: Carts,
-    request: Request,  # type: ignore[type-arg]
+    request: Caller,
     session_id: str,
     key: str | None,
     command: AddItem | RemoveItem,

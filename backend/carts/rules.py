@@ -106,7 +106,11 @@ def decide(state: CartState | None, request: Request, facts: Facts, now: datetim
     """Judge one command. `state` is None for a cart that has no event yet."""
     command = request.command
     if state is None:
-        return _start(request, command, now) if isinstance(command, StartSession) else Rejection("session_not_found")
+        return (
+            _start(request, command, now)
+            if isinstance(command, StartSession)
+            else Rejection("session_not_found")
+        )
     known = state.answers.get(answer_key(request.by, request.command_id))
     if known is not None:
         return Settled(known.seq) if known.digest == request.digest() else Rejection("id_reused")
@@ -199,7 +203,9 @@ def _reprice(
         return Rejection("money_too_large")
     index = len(lines) - 1 if changed.line_id not in state.lines else list(lines).index(changed.line_id)
     total, tax = bill.amounts[index]
-    return _new_bill(state, event(msgspec.structs.replace(changed, total_minor=total, tax_minor=tax)), bill.totals)
+    return _new_bill(
+        state, event(msgspec.structs.replace(changed, total_minor=total, tax_minor=tax)), bill.totals
+    )
 
 
 def _remove(state: CartState, line_id: str, facts: Facts) -> Decision:
@@ -234,7 +240,9 @@ def _lock(state: CartState, command: LockCheckout) -> Decision:
         return Rejection("quote_stale")
     if not state.lines:
         return Rejection("cart_empty")
-    return _same_bill(state, CheckoutLocked(command.quote_id, command.payment_id, command.payer, state.seq + 1))
+    return _same_bill(
+        state, CheckoutLocked(command.quote_id, command.payment_id, command.payer, state.seq + 1)
+    )
 
 
 def _relock(state: CartState, command: RelockCheckout) -> Decision:
@@ -244,7 +252,9 @@ def _relock(state: CartState, command: RelockCheckout) -> Decision:
         return refused
     if state.items_seq > command.lock_seq:
         return Rejection("quote_stale")
-    return _same_bill(state, CheckoutLocked(command.quote_id, command.payment_id, command.payer, command.lock_seq))
+    return _same_bill(
+        state, CheckoutLocked(command.quote_id, command.payment_id, command.payer, command.lock_seq)
+    )
 
 
 def _unlock(state: CartState, command: UnlockCheckout) -> Decision:

@@ -15,7 +15,8 @@ class StartIn(Input, frozen=True):
 
     store_id: Annotated[Id, Meta(examples=["store_demo_blr"])]
     budget_limit_minor: Annotated[
-        LimitMinor | None, Meta(description="The family's budget in minor units; none, no flag.", examples=[200000])
+        LimitMinor | None,
+        Meta(description="The family's budget in minor units; none, no flag.", examples=[200000]),
     ] = None
 
 

@@ -115,7 +115,9 @@ class Carts:
             raise errors.SessionNotFound
         return state
 
-    async def command(self, user_id: str, session_id: str, command_id: str, command: AnyCommand) -> tuple[int, CartState]:
+    async def command(
+        self, user_id: str, session_id: str, command_id: str, command: AnyCommand
+    ) -> tuple[int, CartState]:
         """Carry out one command; returns once it is on disk: the seq it became, and the cart as of then or later."""
         facts = await self.facts(session_id, command)
         room = await self.rooms.get(session_id)
@@ -132,9 +134,7 @@ class Carts:
         room = await self.rooms.get(session_id)
         await self._run(room, Request(TILL, new_id("cmd"), command), rules.Facts(price))
 
-    def try_submit(
-        self, room: Room, request: Request, answer: Callable[[int | AppError], None]
-    ) -> bool:
+    def try_submit(self, room: Room, request: Request, answer: Callable[[int | AppError], None]) -> bool:
         """Queue a command whose facts are at hand in this process; False when they must be fetched first."""
         facts = rules.Facts(price)
         command = request.command
@@ -201,4 +201,3 @@ def _state(room: Room) -> CartState:
     if room.state is None:
         raise errors.SessionNotFound
     return room.state
-

@@ -61,5 +61,7 @@ async def replace_join_link(session_id: str, token_digest: str, expires_at: date
 
 async def find_joinable(token_digest: str, now: datetime) -> str | None:
     """The session that an unexpired token leads to."""
-    row = await JoinLinkDocument.get_pymongo_collection().find_one({"_id": token_digest, "expires_at": {"$gt": now}})
+    row = await JoinLinkDocument.get_pymongo_collection().find_one(
+        {"_id": token_digest, "expires_at": {"$gt": now}}
+    )
     return row["session_id"] if row else None

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import Request, Router, get
-from litestar.datastructures import State
+from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from backend.accounts import Principal
+from backend.accounts import MaybeCaller, Principal
 from backend.catalog.rules import Product
 from backend.catalog.schemas import (
     CategoryOut,
@@ -24,8 +23,6 @@ from backend.catalog.schemas import (
     product_out,
 )
 from backend.catalog.service import PAGE_SIZE, Catalog
-
-MaybeCaller = Request[Principal | None, Any, State]
 
 PreviewAdd = Callable[[Principal | None, str, Product], Awaitable[WhatIf | None]]
 """What a scan would do to a session's cart, for a member of it. The app gives it as `preview_add`."""

@@ -3,7 +3,9 @@
 from datetime import datetime
 
 import msgspec
+from pymongo import ReturnDocument
 
+from backend import errors
 from backend.checkout.documents import CheckoutDocument, OrderDocument
 from backend.checkout.schemas import Checkout, OrderOut, OrderSummary, Quote
 from backend.kit.mongo import Document, Session
@@ -39,9 +41,12 @@ async def add_capture(session: Session, quote_id: str, amount_minor: int) -> int
     row = await CheckoutDocument.get_pymongo_collection().find_one_and_update(
         {"_id": quote_id},
         {"$inc": {"captured_minor": amount_minor}, "$unset": {"forget_at": ""}},
+        return_document=ReturnDocument.AFTER,
         session=session,
     )
-    due: int = row["due_minor"] - row["captured_minor"] - amount_minor
+    if row is None:
+        raise errors.QuoteNotFound
+    due: int = row["due_minor"] - row["captured_minor"]
     return due
 
 
@@ -65,7 +70,9 @@ async def history(user_id: str, page: int, page_size: int) -> tuple[list[OrderSu
     """A page of a user's orders, newest first, and how many there are."""
     orders = OrderDocument.get_pymongo_collection()
     mine = {"user_id": user_id}
-    rows = orders.find(mine).sort([("paid_at", -1), ("_id", -1)]).skip((page - 1) * page_size).limit(page_size)
+    rows = (
+        orders.find(mine).sort([("paid_at", -1), ("_id", -1)]).skip((page - 1) * page_size).limit(page_size)
+    )
     return [_summary(row) async for row in rows], await orders.count_documents(mine)
 
 

@@ -4,8 +4,7 @@ import csv
 from contextlib import suppress
 from pathlib import Path
 
-from backend.accounts import Accounts, Role, StoreRole
-from backend.accounts.schemas import RegisterIn
+from backend.accounts import Accounts, RegisterIn, Role, StoreRole
 from backend.catalog import Catalog, Product, parse_barcode
 from backend.errors import Conflict, ContactTaken, StoreNotFound
 from backend.stores import Store, Stores

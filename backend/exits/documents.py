@@ -19,7 +19,9 @@ class ExitKeyDocument(Document):
 
     class Settings:
         name = "exit_keys"
-        indexes = [IndexModel([("store_id", pymongo.ASCENDING), ("created_at", pymongo.ASCENDING)], name="of_store")]
+        indexes = [
+            IndexModel([("store_id", pymongo.ASCENDING), ("created_at", pymongo.ASCENDING)], name="of_store")
+        ]
 
 
 class ExitPassDocument(Document):

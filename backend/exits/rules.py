@@ -21,7 +21,7 @@ class Reason(StrEnum):
 
     OK = "ok"
     SPOT_CHECK = "spot_check"
-    NOT_A_PASS = "not_a_pass"
+    NOT_A_PASS = "not_a_pass"  # noqa: S105 - the name of a reason
     WRONG_STORE = "wrong_store"
     EXPIRED = "pass_expired"
     NOT_YET = "pass_from_the_future"

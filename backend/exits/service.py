@@ -153,12 +153,16 @@ def _refuse(reason: Reason, found: Pass | None = None) -> VerdictOut:
 
 
 def _verdict(verdict: Verdict, reason: Reason, found: Pass | None) -> VerdictOut:
-    order = found and GateOrder(
-        order_id=found.order_id,
-        item_count=found.item_count,
-        total_minor=found.total_minor,
-        currency=found.currency,
-        used_at=found.used.at if found.used else None,
-        used_gate=found.used.gate_id if found.used else None,
+    order = (
+        None
+        if found is None
+        else GateOrder(
+            order_id=found.order_id,
+            item_count=found.item_count,
+            total_minor=found.total_minor,
+            currency=found.currency,
+            used_at=found.used.at if found.used else None,
+            used_gate=found.used.gate_id if found.used else None,
+        )
     )
     return VerdictOut(verdict=verdict, code=reason, reason=WORDS[reason], order=order)

@@ -74,9 +74,7 @@ async def find_pass(order_id: str) -> Pass | None:
     return _pass(row) if row else None
 
 
-async def renew_if_over(
-    order_id: str, now: datetime, pass_id: str, kid: str, expires_at: datetime
-) -> None:
+async def renew_if_over(order_id: str, now: datetime, pass_id: str, kid: str, expires_at: datetime) -> None:
     """Give an unused pass whose time is over new times; whoever is first does it."""
     await ExitPassDocument.get_pymongo_collection().update_one(
         {"_id": order_id, "status": PassStatus.ISSUED, "expires_at": {"$lte": now}},

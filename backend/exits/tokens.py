@@ -61,7 +61,12 @@ def key_id(token: str) -> str:
     except (jwt.InvalidTokenError, UnicodeError, RecursionError):
         raise NotAPass from None
     kid = header.get("kid")
-    if header.get("typ") != TYPE or header.get("alg") != ALGORITHM or not isinstance(kid, str) or "crit" in header:
+    if (
+        header.get("typ") != TYPE
+        or header.get("alg") != ALGORITHM
+        or not isinstance(kid, str)
+        or "crit" in header
+    ):
         raise NotAPass
     return kid
 

@@ -6,7 +6,10 @@ never are: nothing here could print them.
 
 import logging
 import logging.config
+import time
 from contextvars import ContextVar
+
+from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request being served, empty outside one."""
@@ -19,33 +22,39 @@ class _AddRequestId(logging.Filter):
         return True
 
 
+def json_handler() -> logging.Handler:
+    """Writes each record to standard error as one line of JSON with `time`, `level`, `logger` and `message`."""
+    formatter = JsonFormatter(
+        "%(asctime)s %(levelname)s %(name)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
+        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+    )
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    handler.addFilter(_AddRequestId())
+    return handler
+
+
 def configure(level: str) -> None:
-    """Route every logger of the process through one JSON handler."""
+    """Route every logger of the process through one JSON handler.
+
+    `level` is for our own loggers: what the libraries say below a warning holds addresses, headers, commands
+    and frames, and so people's tokens and contact details.
+    """
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "filters": {"request_id": {"()": _AddRequestId}},
-            "formatters": {
-                "json": {
-                    "()": "pythonjsonlogger.json.JsonFormatter",
-                    "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
-                    "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
-                    "datefmt": "%Y-%m-%dT%H:%M:%S%z",
-                }
-            },
-            "handlers": {
-                "stderr": {
-                    "class": "logging.StreamHandler",
-                    "formatter": "json",
-                    "filters": ["request_id"],
-                }
-            },
-            "root": {"level": level, "handlers": ["stderr"]},
+            "handlers": {"stderr": {"()": json_handler}},
+            "root": {"level": "WARNING", "handlers": ["stderr"]},
             "loggers": {
-                "uvicorn": {"level": "WARNING", "handlers": [], "propagate": True},
-                "httpx": {"level": "WARNING"},
-                "pymongo": {"level": "WARNING"},
+                **{name: {"level": level} for name in ("backend", "qless")},
+                # uvicorn has set up its own before the application is made.
+                **{
+                    name: {"level": "WARNING", "handlers": [], "propagate": True}
+                    for name in ("uvicorn", "uvicorn.error", "uvicorn.access")
+                },
             },
         }
     )

@@ -47,7 +47,9 @@ class OutboxDocument(Document):
     class Settings:
         name = "outbox"
         indexes = [
-            IndexModel([("due_at", pymongo.ASCENDING)], partialFilterExpression={"pending": True}, name="due"),
+            IndexModel(
+                [("due_at", pymongo.ASCENDING)], partialFilterExpression={"pending": True}, name="due"
+            ),
             IndexModel([("done_at", pymongo.ASCENDING)], expireAfterSeconds=KEPT_S, name="forget_done"),
         ]
 
@@ -103,15 +105,16 @@ class Outbox:
         try:
             async with asyncio.timeout(LEASE_S - 5):
                 await self._handlers[row["kind"]](row["payload"])
-        except Exception as error:  # noqa: BLE001 - one row's failure must not stop the others
-            delay = min(MAX_BACKOFF_S, 0.5 * 2 ** row["attempts"])
+        except Exception as error:
+            delay = min(MAX_BACKOFF_S, 0.5 * 2 ** min(row["attempts"], 10))
             log.warning(
                 "outbox row failed",
                 extra={"kind": row["kind"], "row": row["_id"], "attempts": row["attempts"]},
                 exc_info=error,
             )
             due = self._clock.now() + timedelta(seconds=delay)
-            await rows.update_one({"_id": row["_id"], "pending": True}, {"$set": {"due_at": due}})
+            still_ours = {"_id": row["_id"], "pending": True, "attempts": row["attempts"]}
+            await rows.update_one(still_ours, {"$set": {"due_at": due}})
         else:
             await rows.update_one(
                 {"_id": row["_id"]}, {"$set": {"done_at": self._clock.now()}, "$unset": {"pending": ""}}

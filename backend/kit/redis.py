@@ -14,6 +14,11 @@ __all__ = ["Client", "RedisDown", "connect"]
 def connect(url: str) -> Client:
     """At most 64 connections; a caller waits up to 1 s for one, and 1 s for an answer."""
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=64, timeout=1, socket_timeout=1, socket_connect_timeout=1, health_check_interval=15
+        url,
+        max_connections=64,
+        timeout=1,
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        health_check_interval=15,
     )
     return Redis.from_pool(pool)

@@ -16,12 +16,16 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     """What a client receives: fields may be added later, none is renamed."""
 
 
-Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_\-]+$")]
+# In Python `$` also matches before a last line feed, hence `(?!\n)`; other readers of the API's description have no `\Z`.
+Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_\-]+$(?!\n)")]
 """An id of ours."""
-CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$(?!\n)")]
 """An id made by a phone: printable ASCII, never reused."""
-Name = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^\S(.*\S)?$")]
-"""A person's name as they write it, without space around it."""
+Name = Annotated[
+    str,
+    Meta(min_length=1, max_length=60, pattern=r"^(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029]+(?<!\s)$(?!\n)"),
+]
+"""A person's name as they write it, on one line, without space around it and without control characters."""
 ScannedCode = Annotated[str, Meta(min_length=1, max_length=48)]
 """What a scanner read; the catalogue judges it."""
 Quantity = Annotated[int, Meta(ge=1, le=999)]

@@ -39,10 +39,13 @@ async def _forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
         try:
             await loop()
             return
-        except Exception as error:  # noqa: BLE001 - the loop must outlive any failure of one turn
+        except Exception as error:
             lasted = asyncio.get_running_loop().time() - started
             failures = 1 if lasted > 60 else failures + 1
-            log.warning(
-                "background loop failed", extra={"loop": name, "failures": failures}, exc_info=error
-            )
-        await asyncio.sleep(min(MAX_BACKOFF_S, 0.1 * 2**failures) * random.uniform(0.5, 1))  # noqa: S311
+            log.warning("background loop failed", extra={"loop": name, "failures": failures}, exc_info=error)
+        await asyncio.sleep(_backoff_s(failures) * random.uniform(0.5, 1))  # noqa: S311
+
+
+def _backoff_s(failures: int) -> float:
+    """Doubles with each failure up to its maximum, after however many: 2**1024 is no float any more."""
+    return min(MAX_BACKOFF_S, 0.1 * 2 ** min(failures, 10))

@@ -92,8 +92,8 @@ class Bus:
         """
         pubsub = self._redis.pubsub()
         try:
-            subscribed = {_KEEPALIVE, *self._topics}
-            await pubsub.subscribe(*subscribed)
+            subscribed = dict(self._topics)
+            await pubsub.subscribe(_KEEPALIVE, *subscribed)
             self._topics_changed.set()
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._read(pubsub))
@@ -131,14 +131,15 @@ class Bus:
         if topic is not None and topic.on_heard is not None:
             topic.on_heard()
 
-    async def _keep_topics(self, pubsub: PubSub, subscribed: set[str]) -> None:
+    async def _keep_topics(self, pubsub: PubSub, subscribed: dict[str, _Topic]) -> None:
+        """A channel that was left and taken up again at once is asked for again: its `on_heard` is owed."""
         while True:
             await self._topics_changed.wait()
             self._topics_changed.clear()
-            wanted = {_KEEPALIVE, *self._topics}
-            if new := wanted - subscribed:
+            wanted = dict(self._topics)
+            if new := [channel for channel, topic in wanted.items() if subscribed.get(channel) is not topic]:
                 await pubsub.subscribe(*new)
-            if old := subscribed - wanted:
+            if old := subscribed.keys() - wanted.keys():
                 await pubsub.unsubscribe(*old)
             subscribed = wanted
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from litestar import WebSocket
 
@@ -9,6 +10,8 @@ from backend.live.close_codes import CloseCode
 
 MAX_QUEUED = 256
 """Frames that may wait for a phone. More, and it is dropped: it comes back with `since` and misses nothing."""
+CLOSE_WITHIN_S = 5.0
+"""How long a phone that is being closed may take to read what was queued before; then it is abandoned."""
 
 
 class Connection:
@@ -18,12 +21,13 @@ class Connection:
     that touches the socket. After a close nothing more is queued.
     """
 
-    def __init__(self, socket: WebSocket, user_id: str) -> None:
+    def __init__(self, socket: WebSocket[Any, Any, Any], user_id: str) -> None:
         self.user_id = user_id
         self._socket = socket
         self._frames: deque[str] = deque()
         self._wake = asyncio.Event()
         self._closing: CloseCode | None = None
+        self._patience: asyncio.Timeout | None = None
 
     @property
     def is_open(self) -> bool:
@@ -45,9 +49,22 @@ class Connection:
         if self._closing is None:
             self._closing = code
             self._wake.set()
+            if self._patience is not None:
+                self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_WITHIN_S)
 
     async def run_writer(self) -> None:
-        """Write until closed; then close the socket. Raises what the socket raises when the phone is gone."""
+        """Write until closed; then close the socket. Raises what the socket raises when the phone is gone.
+
+        Raises:
+            TimeoutError: closed, but the phone reads nothing, not even that.
+        """
+        try:
+            async with asyncio.timeout(None if self.is_open else CLOSE_WITHIN_S) as self._patience:
+                await self._write()
+        finally:
+            self._patience = None
+
+    async def _write(self) -> None:
         send = self._socket.send
         while True:
             await self._wake.wait()

@@ -61,5 +61,7 @@ class WebhookEventDocument(Document):
         name = "webhook_events"
         indexes = [
             IndexModel([("payment_id", pymongo.ASCENDING)], name="of_payment"),
-            IndexModel([("received_at", pymongo.ASCENDING)], expireAfterSeconds=90 * 24 * 3600, name="forget"),
+            IndexModel(
+                [("received_at", pymongo.ASCENDING)], expireAfterSeconds=90 * 24 * 3600, name="forget"
+            ),
         ]

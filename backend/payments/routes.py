@@ -6,12 +6,11 @@ from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from backend.accounts import signed_in
+from backend.accounts import BEARER, Caller, signed_in
 from backend.payments.schemas import InitiateIn, PaymentOut, WebhookOut
 from backend.payments.service import Payments
 from backend.payments.settle import Settlement
 
-SECURITY = [{"bearer": []}]
 WEBHOOK = (
     "The signature is checked on the raw bytes. 2xx means committed (a duplicate too); 503 asks the gateway to send "
     "it again."
@@ -21,7 +20,7 @@ WEBHOOK = (
 @post(
     "/payment/initiate",
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Payment"],
     operation_id="initiatePayment",
     summary="Lock the cart and start to pay a quote",
@@ -30,7 +29,7 @@ WEBHOOK = (
 )
 async def initiate_payment(
     data: JSONBody[InitiateIn],
-    request: Request,  # type: ignore[type-arg]
+    request: Caller,
     payments: NamedDependency[Payments],
 ) -> PaymentOut:
     return await payments.initiate(request.user, data.quote_id, data.signature)
@@ -39,12 +38,14 @@ async def initiate_payment(
 @get(
     "/payment/{payment_id:str}",
     guards=[signed_in],
-    security=SECURITY,
+    security=BEARER,
     tags=["Payment"],
     operation_id="getPayment",
     summary="How far a payment is; for its payer",
 )
-async def get_payment(payment_id: FromPath[str], request: Request, payments: NamedDependency[Payments]) -> PaymentOut:  # type: ignore[type-arg]
+async def get_payment(
+    payment_id: FromPath[str], request: Caller, payments: NamedDependency[Payments]
+) -> PaymentOut:
     return await payments.get(request.user, payment_id)
 
 

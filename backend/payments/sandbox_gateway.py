@@ -121,7 +121,7 @@ class SandboxGateway:
         message = f"{sent_at}.{event_id}.".encode() + body
         expected = [hmac.new(secret, message, hashlib.sha256).hexdigest() for secret in self._secrets]
         given = signature.encode()
-        if not any([hmac.compare_digest(one.encode(), given) for one in expected]):
+        if not any(hmac.compare_digest(one.encode(), given) for one in expected):
             raise errors.WebhookUnsigned
         if abs(now.timestamp() - int(sent_at)) > TOLERANCE_S:
             raise errors.WebhookUnsigned("The webhook's time is too far from ours.")

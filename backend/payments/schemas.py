@@ -31,7 +31,9 @@ class PaymentOut(Output, frozen=True):
     currency: str
     upi_uri: str
     qr_svg: str
-    pay_url: Annotated[str, Meta(description="The provider's own page; in the sandbox, the simulated UPI app.")]
+    pay_url: Annotated[
+        str, Meta(description="The provider's own page; in the sandbox, the simulated UPI app.")
+    ]
     expires_at: datetime
     order_id: str | None
 

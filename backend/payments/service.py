@@ -96,9 +96,7 @@ class Payments:
         )
 
     async def _lock(self, payment: Payment) -> None:
-        command = LockCheckout(
-            payment.checkout_id, payment.payment_id, payment.user_id, payment.lock_seq - 1
-        )
+        command = LockCheckout(payment.checkout_id, payment.payment_id, payment.user_id, payment.lock_seq - 1)
         await self._carts.till(payment.session_id, command)
 
     async def _ask(self, gateway: Gateway, payment: Payment) -> Payment:
@@ -114,7 +112,11 @@ class Payments:
             PaymentStatus.PENDING,
             self._clock.now(),
             order_ref=order.ref,
-            payee={"vpa": order.payee.vpa, "name": order.payee.name, "merchant_code": order.payee.merchant_code},
+            payee={
+                "vpa": order.payee.vpa,
+                "name": order.payee.name,
+                "merchant_code": order.payee.merchant_code,
+            },
             pay_url=order.pay_url,
         )
         current = moved or await store.find(payment.payment_id)
@@ -155,9 +157,7 @@ def _payment_out(payment: Payment) -> PaymentOut:
     if payment.payee is not None:
         note = f"Q-Less {payment.store_id}"
         intent = upi_uri(payment.payee, payment.payment_id, payment.amount_minor, note, MODE_INTENT)
-        code = qr_svg(
-            upi_uri(payment.payee, payment.payment_id, payment.amount_minor, note, MODE_DYNAMIC_QR)
-        )
+        code = qr_svg(upi_uri(payment.payee, payment.payment_id, payment.amount_minor, note, MODE_DYNAMIC_QR))
     return PaymentOut(
         payment_id=payment.payment_id,
         status=payment.status,

@@ -154,9 +154,7 @@ class Settlement:
             return False
         return True
 
-    async def _make_order(
-        self, key: str, event: GatewayEvent, payment: Payment, outcome: Outcome
-    ) -> Outcome:
+    async def _make_order(self, key: str, event: GatewayEvent, payment: Payment, outcome: Outcome) -> Outcome:
         """The one transaction. The cart is locked by this payment, so that nothing can change what is bought."""
         checkout = await self._quotes.get(payment.checkout_id)
         shop = await self._stores.get(payment.store_id)
@@ -195,7 +193,9 @@ class Settlement:
         now = self._clock.now()
 
         async def work(session: Session) -> None:
-            await store.record_event(session, key, event.kind, payment.payment_id, Outcome.REFUND_STARTED, now)
+            await store.record_event(
+                session, key, event.kind, payment.payment_id, Outcome.REFUND_STARTED, now
+            )
             await self._capture(session, payment, event, now)
             await store.move(payment.payment_id, PaymentStatus.REFUNDING, now, session)
             await self._add_refund(session, event, f"late-{payment.payment_id}")
@@ -209,7 +209,9 @@ class Settlement:
         now = self._clock.now()
 
         async def work(session: Session) -> None:
-            await store.record_event(session, key, event.kind, payment.payment_id, Outcome.REFUND_STARTED, now)
+            await store.record_event(
+                session, key, event.kind, payment.payment_id, Outcome.REFUND_STARTED, now
+            )
             await self._add_refund(session, event, f"back-{event.gateway_payment_id}")
 
         await in_transaction(self._client, work)
@@ -251,9 +253,7 @@ class Settlement:
 
     async def _record_only(self, key: str, event: GatewayEvent, outcome: Outcome) -> Outcome:
         async def work(session: Session) -> None:
-            await store.record_event(
-                session, key, event.kind, event.reference, outcome, self._clock.now()
-            )
+            await store.record_event(session, key, event.kind, event.reference, outcome, self._clock.now())
 
         await in_transaction(self._client, work)
         return outcome
@@ -292,5 +292,8 @@ class Settlement:
 def _contradicts(payment: Payment, event: GatewayEvent) -> bool:
     """A refund's amount is its own; all else must be the payment's."""
     wrong_money = event.kind is not EventKind.REFUNDED and event.amount_minor != payment.amount_minor
-    return wrong_money or event.currency != payment.currency or event.order_ref != (payment.order_ref or event.order_ref)
-
+    return (
+        wrong_money
+        or event.currency != payment.currency
+        or event.order_ref != (payment.order_ref or event.order_ref)
+    )

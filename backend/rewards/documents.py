@@ -18,6 +18,8 @@ class PointsEntryDocument(Document):
     class Settings:
         name = "points_ledger"
         indexes = [
-            IndexModel([("order_id", pymongo.ASCENDING), ("kind", pymongo.ASCENDING)], unique=True, name="once"),
+            IndexModel(
+                [("order_id", pymongo.ASCENDING), ("kind", pymongo.ASCENDING)], unique=True, name="once"
+            ),
             IndexModel([("user_id", pymongo.ASCENDING), ("at", pymongo.DESCENDING)], name="of_user"),
         ]

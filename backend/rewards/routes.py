@@ -1,9 +1,9 @@
 """Points over HTTP."""
 
-from litestar import Request, get
+from litestar import get
 from litestar.di import NamedDependency
 
-from backend.accounts import signed_in
+from backend.accounts import BEARER, Caller, signed_in
 from backend.rewards.schemas import BalanceOut
 from backend.rewards.service import Rewards
 
@@ -11,12 +11,12 @@ from backend.rewards.service import Rewards
 @get(
     "/rewards/balance",
     guards=[signed_in],
-    security=[{"bearer": []}],
+    security=BEARER,
     tags=["Rewards"],
     operation_id="rewardsBalance",
     summary="The caller's points",
 )
-async def rewards_balance(request: Request, rewards: NamedDependency[Rewards]) -> BalanceOut:  # type: ignore[type-arg]
+async def rewards_balance(request: Caller, rewards: NamedDependency[Rewards]) -> BalanceOut:
     return await rewards.balance(request.user)
 
 

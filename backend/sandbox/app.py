@@ -15,7 +15,18 @@ from litestar.exceptions import ClientException, HTTPException, NotAuthorizedExc
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery
 
-from .orders import Book, ExpiryPassed, NewOrder, NewRefund, Order, OrderError, OrderNotFound, Payment, Refund, Vpa
+from .orders import (
+    Book,
+    ExpiryPassed,
+    NewOrder,
+    NewRefund,
+    Order,
+    OrderError,
+    OrderNotFound,
+    Payment,
+    Refund,
+    Vpa,
+)
 from .page import ASSETS, render
 from .webhooks import Webhooks
 
@@ -42,7 +53,9 @@ TheBook = NamedDependency[Book]
 TheWebhooks = NamedDependency[Webhooks]
 
 
-class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True, rename=lambda field: f"SANDBOX_{field.upper()}"):
+class SandboxSettings(
+    msgspec.Struct, frozen=True, kw_only=True, rename=lambda field: f"SANDBOX_{field.upper()}"
+):
     """What the gateway is told at start; each field but the delays is the environment variable of its encoded name.
 
     ``webhook_ca`` is the path of the one certificate to trust where the merchant's server is https.
@@ -158,7 +171,9 @@ async def live() -> dict[str, str]:
     return {"status": "live"}
 
 
-def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> Response[dict[str, Any]]:
+def problem(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None
+) -> Response[dict[str, Any]]:
     """An RFC 9457 answer whose title is the status's own phrase."""
     content = {
         "type": "about:blank",
@@ -192,15 +207,21 @@ def on_fault(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
 def create_app(settings: SandboxSettings) -> Litestar:
     """A gateway with an empty book; its webhooks are delivered while its lifespan lasts."""
     book = Book(settings.public_url)
-    webhooks = Webhooks(settings.webhook_url, settings.webhook_secret, settings.retry_delays_s, settings.webhook_ca)
+    webhooks = Webhooks(
+        settings.webhook_url, settings.webhook_secret, settings.retry_delays_s, settings.webhook_ca
+    )
 
     def require_key(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         given = connection.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {settings.api_key}".encode()):
-            raise NotAuthorizedException("A valid API key is required.", headers={"www-authenticate": "Bearer"})
+            raise NotAuthorizedException(
+                "A valid API key is required.", headers={"www-authenticate": "Bearer"}
+            )
 
     merchant = Router(
-        "/v1", guards=[require_key], route_handlers=[place_order, find_order, get_order, close_order, refund_order]
+        "/v1",
+        guards=[require_key],
+        route_handlers=[place_order, find_order, get_order, close_order, refund_order],
     )
     return Litestar(
         [merchant, pay_page, approve, decline, asset, live],

@@ -212,7 +212,9 @@ class Book:
             raise ExpiryPassed
         order_id = _new_id("order")
         self._placed[new.reference] = (new, order_id)
-        return self._keep(Order(**asdict(new), order_id=order_id, pay_url=f"{self._pay_url}/{order_id}")), True
+        return self._keep(
+            Order(**asdict(new), order_id=order_id, pay_url=f"{self._pay_url}/{order_id}")
+        ), True
 
     def get(self, order_id: str) -> Order:
         """The order as it stands now.

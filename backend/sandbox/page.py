@@ -25,7 +25,10 @@ _STATES: dict[Status, tuple[str, str]] = {
     "attempted": ("Payment declined", "No money was taken. You can still approve it, or leave this page."),
     "paid": ("Payment successful", "You can go back to the shop now."),
     "closed": ("Request closed", "The shop takes no payment for this bill any more. No money was taken."),
-    "expired": ("Request expired", "The time to pay is over. No money was taken. Ask the shop for a new bill."),
+    "expired": (
+        "Request expired",
+        "The time to pay is over. No money was taken. Ask the shop for a new bill.",
+    ),
 }
 
 

@@ -79,7 +79,9 @@ class Webhooks:
             id=f"evt_{secrets.token_hex(16)}",
             event="refund.processed" if refund else f"payment.{payment.status}",
             created_at=datetime.now(UTC),
-            order=OrderSummary(order.order_id, order.reference, order.amount_minor, order.currency, order.status),
+            order=OrderSummary(
+                order.order_id, order.reference, order.amount_minor, order.currency, order.status
+            ),
             payment=payment,
             refund=refund,
         )
@@ -93,7 +95,9 @@ class Webhooks:
             if not (failure := await self._try(event_id, body)):
                 logger.info("webhook %s: delivered at try %d", event_id, tries)
                 return
-            logger.warning("webhook %s: try %d of %d failed: %s", event_id, tries, len(self._waits_s), failure)
+            logger.warning(
+                "webhook %s: try %d of %d failed: %s", event_id, tries, len(self._waits_s), failure
+            )
         logger.error("webhook %s: given up after %d tries", event_id, len(self._waits_s))
 
     async def _try(self, event_id: str, body: bytes) -> str | None:

@@ -60,7 +60,11 @@ class TestPass:
         header = jwt.get_unverified_header(issued["token"])
         (key,) = [key for key in keys if key["kid"] == header["kid"]]
         claims = jwt.decode(
-            issued["token"], jwt.PyJWK(key).key, algorithms=["EdDSA"], audience=trip.store.store_id, issuer="q-less"
+            issued["token"],
+            jwt.PyJWK(key).key,
+            algorithms=["EdDSA"],
+            audience=trip.store.store_id,
+            issuer="q-less",
         )
         assert header["typ"] == "exit-pass+jwt"
         assert key["store_id"] == trip.store.store_id
@@ -73,7 +77,9 @@ class TestPass:
         _, issued, _ = await at_the_gate(app, api)
         assert len(issued["token"]) <= MAX_CHARACTERS
 
-    async def test_is_the_same_until_its_time_is_over(self, app: Litestar, api: Api, clock: FakeClock) -> None:
+    async def test_is_the_same_until_its_time_is_over(
+        self, app: Litestar, api: Api, clock: FakeClock
+    ) -> None:
         trip, issued, gate = await at_the_gate(app, api)
         order = {"order_id": issued["order_id"]}
         clock.advance(minutes=29)
@@ -102,14 +108,20 @@ class TestGate:
     async def test_opens_once(self, app: Litestar, api: Api) -> None:
         _, issued, gate = await at_the_gate(app, api)
         first = await gate.full(issued["token"], "n1")
-        assert (first["verdict"], first["order"]["item_count"], first["order"]["total_minor"]) == ("open", 2, 3500)
+        assert (first["verdict"], first["order"]["item_count"], first["order"]["total_minor"]) == (
+            "open",
+            2,
+            3500,
+        )
         second = await gate.beside("gate-2").full(issued["token"], "n2")
         assert (second["verdict"], second["code"]) == ("refuse", "already_used")
         assert second["order"]["used_gate"] == "gate-1"
         assert second["order"]["used_at"] is not None
         assert "before" in second["reason"]
 
-    async def test_opens_once_for_fifty_gates_at_once_in_every_spelling(self, app: Litestar, api: Api) -> None:
+    async def test_opens_once_for_fifty_gates_at_once_in_every_spelling(
+        self, app: Litestar, api: Api
+    ) -> None:
         _, issued, gate = await at_the_gate(app, api)
         tokens = [spelling(issued["token"], n) for n in range(50)]
         verdicts = await asyncio.gather(
@@ -186,24 +198,32 @@ class TestForgery:
         header = jwt.get_unverified_header(issued["token"])
         claims = jwt.decode(issued["token"], options={"verify_signature": False})
         (public,) = [
-            key for key in (await api.get("/.well-known/jwks.json")).json()["keys"] if key["kid"] == header["kid"]
+            key
+            for key in (await api.get("/.well-known/jwks.json")).json()["keys"]
+            if key["kid"] == header["kid"]
         ]
         stranger = Ed25519PrivateKey.generate()
         raw_public = base64.urlsafe_b64decode(public["x"] + "=")
         mine = {"kty": "OKP", "crv": "Ed25519", "x": b64(stranger.public_key().public_bytes_raw())}
-        head, body, signature = issued["token"].split(".")
+        head, _, signature = issued["token"].split(".")
         forged = {
             "nothing": "x",
             "none": unsigned({"alg": "none", "typ": header["typ"], "kid": header["kid"]}, claims),
             "public key as a secret": hs256(claims, raw_public, header),
             "another key, same kid": jwt.encode(claims, stranger, "EdDSA", headers=header),
             "brings its key": jwt.encode(claims, stranger, "EdDSA", headers={**header, "jwk": mine}),
-            "brings its key's address": jwt.encode(claims, stranger, "EdDSA", headers={**header, "jku": "http://x"}),
+            "brings its key's address": jwt.encode(
+                claims, stranger, "EdDSA", headers={**header, "jku": "http://x"}
+            ),
             "unknown kid": jwt.encode(claims, stranger, "EdDSA", headers={**header, "kid": "zzzz"}),
-            "kid is a path": jwt.encode(claims, stranger, "EdDSA", headers={**header, "kid": "../../etc/passwd"}),
+            "kid is a path": jwt.encode(
+                claims, stranger, "EdDSA", headers={**header, "kid": "../../etc/passwd"}
+            ),
             "wrong typ": jwt.encode(claims, stranger, "EdDSA", headers={**header, "typ": "at+jwt"}),
             "an access token": trip.shopper.token,
-            "another order": ".".join([head, b64(json.dumps({**claims, "sub": "ord_x"}).encode()), signature]),
+            "another order": ".".join(
+                [head, b64(json.dumps({**claims, "sub": "ord_x"}).encode()), signature]
+            ),
             "cut off": issued["token"][:-2],
         }
         for name, token in forged.items():

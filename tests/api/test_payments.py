@@ -42,7 +42,10 @@ class TestQuote:
     async def test_says_what_each_line_costs_and_the_tax_in_it(self, app: Litestar, api: Api) -> None:
         trip = await ready_to_pay(app, api, 10_500, 999)
         quote = trip.quote
-        assert [(line["total_minor"], line["tax_minor"]) for line in quote["lines"]] == [(10_500, 500), (999, 48)]
+        assert [(line["total_minor"], line["tax_minor"]) for line in quote["lines"]] == [
+            (10_500, 500),
+            (999, 48),
+        ]
         assert quote["totals"]["total_minor"] == sum(line["total_minor"] for line in quote["lines"]) == 11_499
         assert quote["taxes"] == [{"tax_rate_bp": 500, "taxable_minor": 10_951, "tax_minor": 548}]
 
@@ -54,7 +57,10 @@ class TestQuote:
         trip = await ready_to_pay(app, api, 100)
         line_id = trip.quote["lines"][0]["line_id"]
         await trip.shopper.post("/cart/remove", {"session_id": trip.session_id, "line_id": line_id})
-        assert await trip.shopper.refused("/checkout/calculate", {"session_id": trip.session_id}) == (409, "cart_empty")
+        assert await trip.shopper.refused("/checkout/calculate", {"session_id": trip.session_id}) == (
+            409,
+            "cart_empty",
+        )
 
     async def test_is_for_members(self, app: Litestar, api: Api) -> None:
         trip = await ready_to_pay(app, api)
@@ -117,7 +123,8 @@ class TestInitiate:
         other = await guest(api)
         await other.post("/session/join", {"token": start.token})
         quotes = [
-            await who.post("/checkout/calculate", {"session_id": trip.session_id}) for who in (trip.shopper, other)
+            await who.post("/checkout/calculate", {"session_id": trip.session_id})
+            for who in (trip.shopper, other)
         ]
         mine, theirs = ({"quote_id": q["quote_id"], "signature": q["signature"]} for q in quotes)
         await trip.shopper.post("/payment/initiate", mine)
@@ -168,12 +175,19 @@ class TestCapture:
         order_id = await pay(app, api, trip)
         stranger = await guest(api)
         assert refusal(await stranger.call("GET", f"/orders/{order_id}")) == (404, "order_not_found")
-        assert await stranger.refused("/exit-pass/generate", {"order_id": order_id}) == (404, "order_not_found")
+        assert await stranger.refused("/exit-pass/generate", {"order_id": order_id}) == (
+            404,
+            "order_not_found",
+        )
 
 
 class TestMismatch:
-    @pytest.mark.parametrize("wrong", [{"amount_minor": 1}, {"currency": "USD"}, {"order_id": "ord_of_another"}])
-    async def test_is_never_paid_and_frees_the_cart(self, app: Litestar, api: Api, wrong: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        "wrong", [{"amount_minor": 1}, {"currency": "USD"}, {"order_id": "ord_of_another"}]
+    )
+    async def test_is_never_paid_and_frees_the_cart(
+        self, app: Litestar, api: Api, wrong: dict[str, Any]
+    ) -> None:
         trip = await ready_to_pay(app, api)
         payment = await trip.initiate()
         assert await deliver(app, api, gateway_event(payment, **wrong)) == "integrity_failure"
@@ -228,7 +242,9 @@ class TestLateSuccess:
         await settled(app)
         return trip, payment
 
-    async def test_is_an_order_while_the_cart_is_as_it_was(self, app: Litestar, api: Api, clock: FakeClock) -> None:
+    async def test_is_an_order_while_the_cart_is_as_it_was(
+        self, app: Litestar, api: Api, clock: FakeClock
+    ) -> None:
         trip, payment = await self.declined(app, api)
         clock.advance(minutes=11)
         assert await deliver(app, api, gateway_event(payment)) == "late_paid"
@@ -248,14 +264,16 @@ class TestLateSuccess:
         assert await status_of(trip, payment) == "refunded"
 
     async def test_is_given_back_days_later(self, app: Litestar, api: Api, clock: FakeClock) -> None:
-        trip, payment = await self.declined(app, api)
+        _, payment = await self.declined(app, api)
         clock.advance(days=3)
         assert await deliver(app, api, gateway_event(payment)) == "refund_started"
         row = await PaymentDocument.get(payment["payment_id"])
         assert row is not None
         assert row.status == "refunding"
 
-    async def test_that_came_to_nothing_frees_the_cart_again(self, app: Litestar, api: Api, clock: FakeClock) -> None:
+    async def test_that_came_to_nothing_frees_the_cart_again(
+        self, app: Litestar, api: Api, clock: FakeClock
+    ) -> None:
         trip, payment = await self.declined(app, api)
         stored = await payment_store.find(payment["payment_id"])
         assert stored is not None
@@ -290,8 +308,16 @@ class TestWebhookSignature:
 
 def _spoiled(headers: dict[str, str]) -> list[tuple[str, str]]:
     """Each header with its last character changed, emptied, or of another form."""
-    spoiled = [(name, re.sub(r".$", lambda last: "0" if last[0] != "0" else "1", value)) for name, value in headers.items()]
-    return [*spoiled, *((name, "") for name in headers), ("x-sandbox-timestamp", "1e9"), ("x-sandbox-signature", "00")]
+    spoiled = [
+        (name, re.sub(r".$", lambda last: "0" if last[0] != "0" else "1", value))
+        for name, value in headers.items()
+    ]
+    return [
+        *spoiled,
+        *((name, "") for name in headers),
+        ("x-sandbox-timestamp", "1e9"),
+        ("x-sandbox-signature", "00"),
+    ]
 
 
 async def test_a_quoted_price_is_what_is_charged(app: Litestar, api: Api) -> None:

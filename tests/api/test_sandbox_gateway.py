@@ -28,7 +28,7 @@ from backend.sandbox.page import rupees
 from tests.support import running
 
 API_KEY = "key-of-the-demo-store"
-SECRET = "secret-of-the-webhooks"  # noqa: S105
+SECRET = "secret-of-the-webhooks"
 
 
 class Delivery(NamedTuple):
@@ -114,7 +114,12 @@ async def gateway(shop: Shop) -> AsyncIterator[httpx.AsyncClient]:
 
 def make_order(expires_in_s: float = 600, **changes: Any) -> dict[str, Any]:
     expires_at = (datetime.now(UTC) + timedelta(seconds=expires_in_s)).isoformat()
-    return {"reference": "bill-0001", "amount_minor": 123450, "currency": "INR", "expires_at": expires_at} | changes
+    return {
+        "reference": "bill-0001",
+        "amount_minor": 123450,
+        "currency": "INR",
+        "expires_at": expires_at,
+    } | changes
 
 
 async def place(gateway: httpx.AsyncClient, **changes: Any) -> str:
@@ -160,7 +165,10 @@ def assert_signed(delivery: Delivery) -> None:
     timestamp, event_id = (delivery.headers[f"x-sandbox-{name}"] for name in ("timestamp", "event-id"))
     assert abs(int(timestamp) - datetime.now(UTC).timestamp()) < 10
     message = timestamp.encode() + b"." + event_id.encode() + b"." + delivery.body
-    assert delivery.headers["x-sandbox-signature"] == hmac.new(SECRET.encode(), message, hashlib.sha256).hexdigest()
+    assert (
+        delivery.headers["x-sandbox-signature"]
+        == hmac.new(SECRET.encode(), message, hashlib.sha256).hexdigest()
+    )
     assert delivery.headers["content-type"] == "application/json"
     assert delivery.event["id"] == event_id
     assert event_id.startswith("evt_")
@@ -202,7 +210,9 @@ class TestPlaceOrder:
         again = await gateway.post("/v1/orders", json=body)
         assert (again.status_code, again.json()["status"]) == (200, "expired")
 
-    @pytest.mark.parametrize("change", [{"amount_minor": 1}, {"note": "other"}, {"expires_at": "2099-01-01T00:00:00Z"}])
+    @pytest.mark.parametrize(
+        "change", [{"amount_minor": 1}, {"note": "other"}, {"expires_at": "2099-01-01T00:00:00Z"}]
+    )
     async def test_refuses_another_body_under_one_reference(
         self, gateway: httpx.AsyncClient, change: dict[str, Any]
     ) -> None:
@@ -215,7 +225,10 @@ class TestPlaceOrder:
         [
             *({"reference": bad} for bad in ("short", "x" * 65, "bill 0001", "bill-0001\n", 12345678)),
             *({"amount_minor": bad} for bad in (0, -1, 100_000_001, 2**70, "100", 100.0, True, None)),
-            *({"expires_at": bad} for bad in ("2099-01-01T00:00:00", "2099-01-01T00:00:00+05:30", 4070908800, "soon")),
+            *(
+                {"expires_at": bad}
+                for bad in ("2099-01-01T00:00:00", "2099-01-01T00:00:00+05:30", 4070908800, "soon")
+            ),
             {"currency": "USD"},
             {"note": "x" * 81},
             {"colour": "red"},
@@ -242,7 +255,9 @@ class TestPlaceOrder:
         assert_problem(answer, 413, "request_entity_too_large")
 
     async def test_refuses_an_expiry_that_has_passed(self, gateway: httpx.AsyncClient) -> None:
-        assert_problem(await gateway.post("/v1/orders", json=make_order(expires_in_s=-1)), 400, "expiry_passed")
+        assert_problem(
+            await gateway.post("/v1/orders", json=make_order(expires_in_s=-1)), 400, "expiry_passed"
+        )
 
 
 class TestApiKey:
@@ -325,7 +340,9 @@ class TestCloseOrder:
 
     async def test_refuses_a_body_with_fields(self, gateway: httpx.AsyncClient) -> None:
         order_id = await place(gateway)
-        assert_problem(await gateway.post(f"/v1/orders/{order_id}/close", json={"why": ""}), 400, "bad_request")
+        assert_problem(
+            await gateway.post(f"/v1/orders/{order_id}/close", json={"why": ""}), 400, "bad_request"
+        )
         assert await status_of(gateway, order_id) == "created"
 
 
@@ -397,7 +414,9 @@ class TestApprove:
 
 
 class TestDecline:
-    async def test_fails_the_payment_and_leaves_the_order_open(self, gateway: httpx.AsyncClient, shop: Shop) -> None:
+    async def test_fails_the_payment_and_leaves_the_order_open(
+        self, gateway: httpx.AsyncClient, shop: Shop
+    ) -> None:
         order_id = await place(gateway)
         payment = (await gateway.post(f"/pay/{order_id}/decline")).json()
         assert payment["status"] == "failed"
@@ -415,7 +434,9 @@ class TestDecline:
 
 class TestRefund:
     @staticmethod
-    async def refund(gateway: httpx.AsyncClient, order_id: str, reference: str, amount_minor: int) -> httpx.Response:
+    async def refund(
+        gateway: httpx.AsyncClient, order_id: str, reference: str, amount_minor: int
+    ) -> httpx.Response:
         body = {"reference": reference, "amount_minor": amount_minor}
         return await gateway.post(f"/v1/orders/{order_id}/refunds", json=body)
 
@@ -440,7 +461,9 @@ class TestRefund:
 
     async def test_happens_once_under_one_reference(self, gateway: httpx.AsyncClient, shop: Shop) -> None:
         order_id = await make_paid(gateway)
-        answers = await asyncio.gather(*(self.refund(gateway, order_id, "refund-0001", 123450) for _ in range(5)))
+        answers = await asyncio.gather(
+            *(self.refund(gateway, order_id, "refund-0001", 123450) for _ in range(5))
+        )
         assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 201]
         assert len({answer.json()["refund_id"] for answer in answers}) == 1
         assert_problem(await self.refund(gateway, order_id, "refund-0001", 1), 409, "reference_reused")
@@ -454,9 +477,13 @@ class TestRefund:
 
     async def test_never_exceeds_the_payment(self, gateway: httpx.AsyncClient) -> None:
         order_id = await make_paid(gateway)
-        answers = await asyncio.gather(*(self.refund(gateway, order_id, f"refund-000{n}", 50_000) for n in range(5)))
+        answers = await asyncio.gather(
+            *(self.refund(gateway, order_id, f"refund-000{n}", 50_000) for n in range(5))
+        )
         assert [answer.status_code for answer in answers] == [201, 201, 409, 409, 409]
-        assert_problem(await self.refund(gateway, order_id, "refund-last", 23_451), 409, "refund_exceeds_payment")
+        assert_problem(
+            await self.refund(gateway, order_id, "refund-last", 23_451), 409, "refund_exceeds_payment"
+        )
         assert (await self.refund(gateway, order_id, "refund-last", 23_450)).status_code == 201
 
     async def test_needs_a_captured_payment(self, gateway: httpx.AsyncClient, shop: Shop) -> None:
@@ -466,7 +493,9 @@ class TestRefund:
         assert_problem(await self.refund(gateway, "order_0", "refund-0001", 1), 404, "order_not_found")
         await shop.received(1)
 
-    @pytest.mark.parametrize(("reference", "amount"), [("short", 1), ("refund-0001", 0), ("refund-0001", "1")])
+    @pytest.mark.parametrize(
+        ("reference", "amount"), [("short", 1), ("refund-0001", 0), ("refund-0001", "1")]
+    )
     async def test_refuses_bad_fields(self, gateway: httpx.AsyncClient, reference: str, amount: Any) -> None:
         order_id = await make_paid(gateway)
         assert_problem(await self.refund(gateway, order_id, reference, amount), 400, "bad_request")
@@ -568,7 +597,9 @@ def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
     certificate_file, key_file = folder / "shop.pem", folder / "shop.key"
     certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate_file, key_file)
@@ -578,7 +609,12 @@ def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
 class TestPage:
     @pytest.mark.parametrize(
         ("amount_minor", "text"),
-        [(1, "₹0.01"), (99_900, "₹999.00"), (10_000_005, "₹1,00,000.05"), (12_345_678_950, "₹12,34,56,789.50")],
+        [
+            (1, "₹0.01"),
+            (99_900, "₹999.00"),
+            (10_000_005, "₹1,00,000.05"),
+            (12_345_678_950, "₹12,34,56,789.50"),
+        ],
     )
     def test_groups_rupees_as_india_does(self, amount_minor: int, text: str) -> None:
         assert rupees(amount_minor) == text
@@ -602,7 +638,11 @@ class TestPage:
 
     @pytest.mark.parametrize(
         ("make", "heading"),
-        [(make_paid, "Payment successful"), (make_closed, "Request closed"), (make_expired, "Request expired")],
+        [
+            (make_paid, "Payment successful"),
+            (make_closed, "Request closed"),
+            (make_expired, "Request expired"),
+        ],
     )
     async def test_shows_a_final_state_without_buttons(
         self, gateway: httpx.AsyncClient, make: Callable[..., Any], heading: str
@@ -625,7 +665,11 @@ class TestPage:
         assert "unsafe" not in policy
         for inline in (" style=", " onclick=", "<style", "<script>"):
             assert inline not in answer.text
-        for name, media_type in (("pay.js", "text/javascript"), ("pay.css", "text/css"), ("pay.svg", "image/svg+xml")):
+        for name, media_type in (
+            ("pay.js", "text/javascript"),
+            ("pay.css", "text/css"),
+            ("pay.svg", "image/svg+xml"),
+        ):
             assert f'"../assets/{name}"' in answer.text
             asset = await gateway.get(f"/assets/{name}")
             assert (asset.status_code, asset.headers["content-type"].split(";")[0]) == (200, media_type)

@@ -62,7 +62,9 @@ def play(steps: list[Any]) -> tuple[Shopping, Counter[tuple[str, int]]]:
 @given(story)
 def test_the_cart_equals_its_books(steps: list[Any]) -> None:
     cart, books = play(steps)
-    lines = Counter({(line.added_by, int(line.product_id[4:])): line.qty for line in cart.cart.lines.values()})
+    lines = Counter(
+        {(line.added_by, int(line.product_id[4:])): line.qty for line in cart.cart.lines.values()}
+    )
     assert lines == books
     assert cart.cart.totals.total_minor == sum(PRICES[n] * qty for (_, n), qty in books.items())
 

@@ -106,7 +106,9 @@ class Inserts(CommandListener):
     def failed(self, event: Any) -> None: ...
 
 
-async def test_what_is_decided_during_a_commit_travels_together(settings: Settings, database: mongo.Database) -> None:
+async def test_what_is_decided_during_a_commit_travels_together(
+    settings: Settings, database: mongo.Database
+) -> None:
     inserts = Inserts()
     client: mongo.Client = AsyncMongoClient(settings.mongodb_url, event_listeners=[inserts], tz_aware=True)
     log = CartLog(mongo.open_database(client, settings.qless_database))

@@ -56,7 +56,10 @@ class TestAddItem:
         cart.join("usr_kid")
         cart.scan(1)
         cart.scan(1, by="usr_kid")
-        assert [(line.added_by, line.qty) for line in cart.cart.lines.values()] == [("usr_host", 1), ("usr_kid", 1)]
+        assert [(line.added_by, line.qty) for line in cart.cart.lines.values()] == [
+            ("usr_host", 1),
+            ("usr_kid", 1),
+        ]
 
     def test_opens_a_new_line_when_the_price_changed(self) -> None:
         cart = Shopping()
@@ -178,7 +181,9 @@ class TestTill:
         cart.scan()
         quoted = cart.cart.seq
         cart.scan(2)
-        assert refusal(cart.do(LockCheckout("quo_1", "pay_1", "usr_host", quoted), by="till")) == "quote_stale"
+        assert (
+            refusal(cart.do(LockCheckout("quo_1", "pay_1", "usr_host", quoted), by="till")) == "quote_stale"
+        )
 
     def test_locks_nothing_empty(self) -> None:
         assert refusal(lock_for(Shopping())) == "cart_empty"
