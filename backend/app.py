@@ -15,7 +15,7 @@ from litestar.middleware import DefineMiddleware
 from backend import accounts, carts, catalog, checkout, exits, health, payments, rewards, stores
 from backend.accounts import Principal
 from backend.catalog import PreviewAdd, Product, WhatIf, WhatIfBudget
-from backend.description import OPENAPI
+from backend.description import Description
 from backend.errors import NotAuthenticated
 from backend.kit import logs
 from backend.kit.clock import Clock, SystemClock
@@ -59,7 +59,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         exception_handlers=EXCEPTION_HANDLERS,
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=OPENAPI,
+        plugins=[Description()],
         lifespan=[lifespan],
         logging_config=None,
         debug=False,

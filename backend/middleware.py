@@ -43,7 +43,7 @@ class RequestIds(ASGIMiddleware):
                 log.info(
                     "request",
                     extra={
-                        "method": scope["method"],
+                        "method": scope.get("method", ""),
                         "route": scope.get("path_template", ""),
                         "status": message["status"],
                         "ms": round((time.perf_counter() - started) * 1e3, 1),

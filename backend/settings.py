@@ -1,8 +1,8 @@
 """Everything that can be configured, from the environment; the README's table is made of this file."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,23 @@ class SettingsError(Exception):
 
 
 Seconds = Annotated[int, Meta(ge=1, le=30 * 24 * 3600)]
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def as_origin(address: str) -> str | None:
+    """The address as a browser names it in `Origin` (RFC 6454, section 6.2): lower case, no default port, no slash.
+
+    None when it is anything but scheme, host and perhaps port.
+    """
+    match = _ADDRESS.fullmatch(address.strip().lower())
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    if port is None or int(port) == _DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{int(port)}"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,13 +63,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def origins(self) -> frozenset[str]:
         """Browser origins whose sockets are accepted: the public address and those configured."""
-        named = (part.strip() for part in self.qless_origins.split(","))
-        return frozenset({self.qless_public_url, *filter(None, named)})
+        named = (as_origin(part) for part in (self.qless_public_url, *self.qless_origins.split(",")))
+        return frozenset(filter(None, named))
 
     @property
     def sandbox_webhook_secrets(self) -> tuple[str, ...]:
         """Newest first; two are valid while one is rotated."""
-        return tuple(filter(None, self.qless_sandbox_webhook_secrets.split(",")))
+        named = (part.strip() for part in self.qless_sandbox_webhook_secrets.split(","))
+        return tuple(filter(None, named))
 
 
 SETTINGS_DOC: dict[str, str] = {
@@ -91,9 +109,10 @@ def load(environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"A setting is malformed: {str(error).upper()}.") from None
+        message, _, name = str(error).partition(" - at `$.")
+        raise SettingsError(f"{name.rstrip('`').upper()} is malformed: {message.lower()}.") from None
     _judge(settings)
-    return settings
+    return msgspec.structs.replace(settings, qless_public_url=as_origin(settings.qless_public_url))
 
 
 def _judge(settings: Settings) -> None:
@@ -101,14 +120,19 @@ def _judge(settings: Settings) -> None:
         raise SettingsError("QLESS_MODE is neither `production` nor `demo`.")
     if len(settings.qless_secret) < 32 or len(set(settings.qless_secret)) < 10:
         raise SettingsError("QLESS_SECRET is weak: give 32 random characters or more.")
-    address = urlsplit(settings.qless_public_url)
-    if address.scheme not in {"http", "https"} or not address.netloc or address.path not in {"", "/"}:
+    address = as_origin(settings.qless_public_url) or ""
+    if not address.startswith(("http://", "https://")):
         raise SettingsError("QLESS_PUBLIC_URL is not of the form https://host[:port].")
-    if address.scheme == "http" and not settings.is_demo:
+    if address.startswith("http://") and not settings.is_demo:
         raise SettingsError("QLESS_PUBLIC_URL must be https outside the demo.")
+    for origin in filter(None, settings.qless_origins.split(",")):
+        if as_origin(origin) is None:
+            raise SettingsError("QLESS_ORIGINS holds something that is not of the form https://host[:port].")
     if settings.qless_log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingsError("QLESS_LOG_LEVEL is not DEBUG, INFO, WARNING or ERROR.")
     if settings.qless_sandbox_url:
+        if as_origin(settings.qless_sandbox_url) is None:
+            raise SettingsError("QLESS_SANDBOX_URL is not of the form http://host[:port].")
         secrets = settings.sandbox_webhook_secrets
         if not settings.qless_sandbox_api_key or not secrets or min(map(len, secrets)) < 16:
             raise SettingsError(

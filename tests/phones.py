@@ -27,6 +27,7 @@ class Phone:
         self.budget: Frame | None = before.budget if before else None
         self.seq = before.seq if before else 0
         self.gaps = 0
+        self._ended = False
         self._news = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
@@ -50,6 +51,7 @@ class Phone:
                     self._news.notify_all()
         except ConnectionClosed:
             pass
+        self._ended = True
         async with self._news:
             self._news.notify_all()
 
@@ -81,14 +83,19 @@ class Phone:
                 for frame in self.frames[seen:]:
                     if matches(frame):
                         return frame
-                assert not self._reader.done(), f"closed with {self.close_code}; had {self.frames[-3:]}"
+                assert not self._ended, f"closed with {self.close_code}; had {self.frames[-3:]}"
                 await self._news.wait()
 
     async def reaches(self, seq: int) -> None:
         """Wait until the screen is at `seq` or past it."""
         async with asyncio.timeout(PATIENCE_S), self._news:
-            await self._news.wait_for(lambda: self.seq >= seq or self._reader.done())
+            await self._news.wait_for(lambda: self.seq >= seq or self._ended)
         assert self.seq >= seq
+
+    async def answered(self) -> None:
+        """Wait until the server has said anything, or closed."""
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(lambda: bool(self.frames) or self._ended)
 
     async def command(self, kind: str, **fields: Any) -> Frame:
         """Send a command; its `ack`, once the screen shows it, or its `error`."""
@@ -140,9 +147,7 @@ async def pick_up(
     since = {} if before is None else {"since": before.seq}
     with suppress(ConnectionClosed):
         await phone.send({"type": "hello", "token": token, **since})
-    async with asyncio.timeout(PATIENCE_S):
-        while not phone.frames and not phone._reader.done():
-            await asyncio.sleep(0.005)
+    await phone.answered()
     return phone
 
 

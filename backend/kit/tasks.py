@@ -48,4 +48,4 @@ async def _forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
 
 def _backoff_s(failures: int) -> float:
     """Doubles with each failure up to its maximum, after however many: 2**1024 is no float any more."""
-    return min(MAX_BACKOFF_S, 0.1 * 2 ** min(failures, 10))
+    return min(MAX_BACKOFF_S, 0.1 * 2.0 ** min(failures, 10))

@@ -130,20 +130,20 @@ class Bench:
 
     def profile(self) -> str:
         """Where the time of a scan goes, in ours and in the floor."""
-        return "\n\n".join([self._profile_of("ours", "ours"), self._profile_of("floor", "floor_")])
+        return "\n\n".join(self._profile_of(kind) for kind in ("ours", "floor"))
 
-    def _profile_of(self, kind: str, factory: str) -> str:
+    def _profile_of(self, kind: str) -> str:
         with self.serve(kind, application(kind, None)) as server:
-            bare = self.load(server).free
+            cpu_us = self.load(server).free.server_cpu_us
         out = self._folder / f"{kind}.prof"
-        app = ["--factory", f"scripts.benchmarks.profiled:{factory}"]
+        app = ["--factory", f"scripts.benchmarks.profiled:profiled_{kind}"]
         with self.serve(kind, app, BENCH_PROFILE=str(out)) as server:
-            seen = self.load(server, profile=True).free
-            cpu_s = seen.server_cpu_us * seen.scans_a_second * self._options.seconds / 1e6
-        whole_us = bare.server_cpu_us
-        lines = [f"{kind}: {whole_us:.0f} µs of CPU a scan (under the profiler {seen.server_cpu_us:.0f})"]
-        for part, share in by_part(out, cpu_s).items():
-            lines.append(f"  {part:<30} {share:6.1%}  about {share * whole_us:4.0f} µs")
+            watched = self.load(server, profile=True).free
+        lines = [
+            f"{kind}: {cpu_us:.0f} µs of CPU a scan ({watched.server_cpu_us:.0f} under the profiler), about"
+        ]
+        for part, us in by_part(out, watched.scans, 1e6 / watched.scans_a_second, cpu_us).items():
+            lines.append(f"  {part:<30} {us:4.0f} µs  {us / cpu_us:4.0%}")
         return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ class Figures(msgspec.Struct, frozen=True):
         client_busy: share of a core that the client took; near 1, it is the client that was measured.
     """
 
+    scans: int
     scans_a_second: float
     own_p50: float
     own_p99: float
@@ -33,6 +34,7 @@ def summarise(
     """The figures of a stretch from the times of its scans."""
     own, everybody = sorted(own_s), sorted(all_s)
     return Figures(
+        scans=len(everybody),
         scans_a_second=len(everybody) / took_s,
         own_p50=quantile(own, 0.50) * 1e3,
         own_p99=quantile(own, 0.99) * 1e3,

@@ -66,24 +66,31 @@ PACKAGES = (
     _at("commit", "/pymongo/"),
     _at("tell other processes (Redis)", "/redis/"),
 )
-LOOP = "event loop and kernel"
+LOOP = "event loop, kernel, waiting"
 
 
-def by_part(profile: Path, cpu_s: float) -> dict[str, float]:
-    """The share of each part in the CPU time of the profiled process, the largest first.
+def by_part(profile: Path, scans: int, wall_us: float, cpu_us: float) -> dict[str, float]:
+    """What each part costs in microseconds of CPU a scan, the largest first.
 
-    The event loop's own code and the kernel's work for it are seen by no profiler of Python: they are what is
-    left of the CPU time.
+    A profiler slows the Python code that it watches, and does not see the event loop's own work. So the loop gets
+    what no function took of the time under the profiler, and the parts share the rest of the CPU time without it.
+
+    Args:
+        profile: what the profiler wrote.
+        scans: how many there were while it watched.
+        wall_us: how long each took then, by the clock: the server is never idle then, or hardly.
+        cpu_us: what each takes without a profiler.
     """
     stats: dict[Function, Any] = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]
     belongs = _belongings(stats)
-    seconds: dict[str, float] = defaultdict(float)
+    seen_us: dict[str, float] = defaultdict(float)
     for function, (_, _, own_s, _, _) in stats.items():
         for part, share in belongs[function].items():
-            seconds[part] += own_s * share
-    whole = max(cpu_s, sum(seconds.values()))
-    seconds[LOOP] = whole - sum(seconds.values())
-    return {part: spent / whole for part, spent in sorted(seconds.items(), key=lambda item: -item[1])}
+            seen_us[part] += own_s * share / scans * 1e6
+    seen = sum(seen_us.values())
+    loop_us = min(cpu_us, max(0.0, wall_us - seen))
+    costs = {part: us / seen * (cpu_us - loop_us) for part, us in seen_us.items()} | {LOOP: loop_us}
+    return dict(sorted(costs.items(), key=lambda item: -item[1]))
 
 
 def _belongings(stats: Mapping[Function, Any]) -> dict[Function, Shares]:

@@ -28,11 +28,11 @@ def _profiled(application: Application) -> Application:
     return application
 
 
-def ours() -> Litestar:
+def profiled_ours() -> Litestar:
     """What `uvicorn --factory` runs for ours."""
     return _profiled(app.from_environment())
 
 
-def floor_() -> floor.Floor:
+def profiled_floor() -> floor.Floor:
     """What `uvicorn --factory` runs for the floor."""
     return _profiled(floor.from_environment())

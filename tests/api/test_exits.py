@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hmac
 import json
-import re
 from typing import Any
 
 import httpx
@@ -13,10 +12,10 @@ import pytest
 import zxingcpp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from litestar import Litestar
-from PIL import Image, ImageDraw
 
 from backend.accounts import Role
 from backend.exits.tokens import MAX_CHARACTERS
+from tests.drawing import draw
 from tests.factories import FakeClock
 from tests.world import Person, Trip, guest, open_store, pay, ready_to_pay, services_of, staff_member
 
@@ -257,16 +256,3 @@ def spelling(token: str, n: int) -> str:
     last = alphabet.index(signature[-1])
     loose = signature[:-1] + alphabet[last & 0b110000 | n % 16]
     return [token, f"{head}.{body}.{loose}", f"{token}==", f" {token}", f"{token}\n"][n % 5]
-
-
-def draw(svg: str, scale: int = 4) -> Image.Image:
-    """Rasterise the one path of a QR code, as a browser would."""
-    size = int(float(re.findall(r'viewBox="0 0 (\d+)', svg)[0]))
-    image = Image.new("L", (size * scale, size * scale), 255)
-    pen = ImageDraw.Draw(image)
-    path = re.findall(r'<path d="([^"]+)"', svg)[0]
-    for x, y, width, height in re.findall(r"M([\d.]+),([\d.]+)H([\d.]+)V([\d.]+)H", path):
-        pen.rectangle(
-            [float(x) * scale, float(y) * scale, float(width) * scale - 1, float(height) * scale - 1], fill=0
-        )
-    return image
