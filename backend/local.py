@@ -27,6 +27,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - what `--https` asks for
 SECRET_NAMES = ("qless_secret", "sandbox_api_key", "sandbox_webhook_secret", "demo_password")
+EASY_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 SHOPPER = "+919000000001"
 STAFF = ("gate", "cashier", "supervisor", "manager")
 CERTIFICATE_LIFE = timedelta(days=365)
@@ -157,10 +158,18 @@ def load_secrets(path: Path) -> dict[str, str]:
         raise LocalError(
             f"{path} cannot be read: restore it, or delete the folder {path.parent} to start afresh."
         )
-    complete = kept | {name: kept.get(name) or secrets.token_urlsafe(32) for name in SECRET_NAMES}
+    complete = kept | {name: kept.get(name) or _make_secret(name) for name in SECRET_NAMES}
     if complete != kept:
         write_private(path, json.dumps(complete, indent=2).encode())
     return complete
+
+
+def _make_secret(name: str) -> str:
+    """256 random bits; the password, which a person types on a phone, has 79, in letters that are not confused."""
+    if name != "demo_password":
+        return secrets.token_urlsafe(32)
+    letters = [secrets.choice(EASY_LETTERS) for _ in range(16)]
+    return "-".join("".join(letters[n : n + 4]) for n in range(0, 16, 4))
 
 
 @dataclass(frozen=True)

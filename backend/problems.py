@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
-from pymongo.errors import PyMongoError
 
 from backend import errors
 from backend.errors import AppError, Category
 from backend.kit.logs import request_id
+from backend.kit.mongo import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +115,11 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     return response
 
 
-def on_storage_error(_: Request[Any, Any, Any], error: PyMongoError) -> Response[bytes]:
+def on_storage_error(_: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:
     """MongoDB did not answer in time: retryable, said without its details."""
-    log.warning("storage error", extra={"error": type(error).__name__})
+    log.warning(
+        "storage error", extra={"error": type(error).__name__, "number": getattr(error, "code", None)}
+    )
     return _respond(to_problem(errors.StorageUnavailable()))
 
 
@@ -141,6 +143,6 @@ def _internal() -> Problem:
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AppError: on_app_error,
     HTTPException: on_http_exception,
-    PyMongoError: on_storage_error,
+    StorageError: on_storage_error,
     Exception: on_unexpected,
 }

@@ -70,7 +70,13 @@ class GuestIn(Input, frozen=True):
 class RefreshIn(Input, frozen=True):
     """The newest refresh token of a login."""
 
-    refresh_token: Annotated[Token, Meta(description="As given by the last answer that held tokens.")]
+    refresh_token: Annotated[
+        Token,
+        Meta(
+            description="As given by the last answer that held tokens.",
+            examples=["lgn_06gznezxd4nwah3m8918.Ja42JWxwZOckBADSxM3kFIaOVIagb8gH"],
+        ),
+    ]
 
 
 class UserOut(Output, frozen=True, omit_defaults=True):

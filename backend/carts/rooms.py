@@ -6,9 +6,9 @@ Commands of a cart are decided one after the other, each on the state that the o
                            ^          │
                            └── read the tail <── another process was faster
 
-No lock and no task a cart: the next command is decided in the call-back of the commit before. A rejection is
-only given on a state that was compared with the log after the command arrived, so that a process which lags
-never refuses what is allowed.
+No lock and no task a cart: the next command is decided in the call-back of the commit before. That nothing is to be
+done, or nothing can be, is only answered on a state that was compared with the log after the command arrived: a
+process that lags neither refuses what is allowed nor takes for done what was undone.
 """
 
 import asyncio
@@ -103,12 +103,14 @@ class Room:
             decision = rules.decide(self.state, ticket.request, ticket.facts, self._clock.now())
             if isinstance(decision, rules.Accepted):
                 self._append(ticket, decision)
+            elif isinstance(decision, rules.Repeated):
+                ticket.settle(decision.seq)
+            elif not ticket.compared:
+                self._compare_then_retry(ticket)
             elif isinstance(decision, rules.Settled):
                 ticket.settle(decision.seq)
-            elif ticket.compared:
-                ticket.settle(errors.BY_CODE[decision.code](decision.detail))
             else:
-                self._compare_then_retry(ticket)
+                ticket.settle(errors.BY_CODE[decision.code](decision.detail))
 
     def _append(self, ticket: Ticket, decision: rules.Accepted) -> None:
         entry = Entry(

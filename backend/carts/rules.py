@@ -86,8 +86,14 @@ class Accepted(NamedTuple):
     budget: Budget | None
 
 
+class Repeated(NamedTuple):
+    """This very command became event `seq` before."""
+
+    seq: int
+
+
 class Settled(NamedTuple):
-    """Nothing is left to do: it was done by event `seq`, by this very command or by another of the same effect."""
+    """Nothing is left to do: as of event `seq` the cart is as the command wants it."""
 
     seq: int
 
@@ -99,7 +105,7 @@ class Rejection(NamedTuple):
     detail: str = ""
 
 
-Decision = Accepted | Settled | Rejection
+Decision = Accepted | Repeated | Settled | Rejection
 
 
 def decide(state: CartState | None, request: Request, facts: Facts, now: datetime) -> Decision:
@@ -113,7 +119,7 @@ def decide(state: CartState | None, request: Request, facts: Facts, now: datetim
         )
     known = state.answers.get(answer_key(request.by, request.command_id))
     if known is not None:
-        return Settled(known.seq) if known.digest == request.digest() else Rejection("id_reused")
+        return Repeated(known.seq) if known.digest == request.digest() else Rejection("id_reused")
     if command.by_till:
         return _TILL[type(command)](state, command)
     if isinstance(command, JoinSession):

@@ -23,23 +23,26 @@ class StartIn(Input, frozen=True):
 class JoinIn(Input, frozen=True):
     """Enter the family's cart."""
 
-    token: Annotated[Token, Meta(description="What follows `#` in the join link.")]
+    token: Annotated[
+        Token,
+        Meta(description="What follows `#` in the join link.", examples=["DsHMCQGyxCLMercGGu2lItfwTfyFPSU2"]),
+    ]
     name: Annotated[Name | None, Meta(examples=["Asha"])] = None
 
 
 class AddIn(Input, frozen=True):
     """Scan a barcode into the cart."""
 
-    session_id: Id
+    session_id: Annotated[Id, Meta(examples=["ses_06gznf69d7p1h8psm4pr"])]
     barcode: Annotated[ScannedCode, Meta(examples=["8901719703034"])]
-    qty: Quantity = 1
+    qty: Annotated[Quantity, Meta(examples=[1])] = 1
 
 
 class RemoveIn(Input, frozen=True):
     """Take a line out of the cart."""
 
-    session_id: Id
-    line_id: Id
+    session_id: Annotated[Id, Meta(examples=["ses_06gznf69d7p1h8psm4pr"])]
+    line_id: Annotated[Id, Meta(examples=["l2"])]
 
 
 class JoinOut(Output, frozen=True):

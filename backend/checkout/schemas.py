@@ -12,7 +12,7 @@ from backend.kit.schema import Id, Input, Output
 class CalculateIn(Input, frozen=True):
     """Quote the cart as it is now."""
 
-    session_id: Id
+    session_id: Annotated[Id, Meta(examples=["ses_06gznf69d7p1h8psm4pr"])]
 
 
 class QuoteLine(Output, frozen=True):

@@ -10,7 +10,7 @@ from backend.kit.schema import CommandId, Id, Input, Output, Token
 
 
 class GenerateIn(Input, frozen=True):
-    order_id: Id
+    order_id: Annotated[Id, Meta(examples=["ord_06gznf6c1bf3ka843meq"])]
 
 
 class PassOut(Output, frozen=True):
@@ -28,11 +28,14 @@ class PassOut(Output, frozen=True):
 class ScanIn(Input, frozen=True):
     """A pass in front of a gate."""
 
-    store_id: Annotated[Id, Meta(description="The store that the gate stands in.")]
+    store_id: Annotated[
+        Id, Meta(description="The store that the gate stands in.", examples=["store_demo_blr"])
+    ]
     gate_id: Annotated[Id, Meta(examples=["gate-1"])]
-    token: Annotated[Token, Meta(description="What the QR code says.")]
+    token: Annotated[Token, Meta(description="What the QR code says.", examples=["eyJhbGciOiJFZERTQSIs"])]
     nonce: Annotated[
-        CommandId, Meta(description="New for each scan; sent again only when the answer was lost.")
+        CommandId,
+        Meta(description="New for each scan; sent again only when the answer was lost.", examples=["scan-1"]),
     ]
 
 

@@ -14,8 +14,14 @@ from backend.payments.upi import Payee
 class InitiateIn(Input, frozen=True):
     """Pay exactly what a quote says."""
 
-    quote_id: Id
-    signature: Annotated[Token, Meta(description="The quote's, as it was answered.")]
+    quote_id: Annotated[Id, Meta(examples=["quo_06gznf6aze8v62z2fc8k"])]
+    signature: Annotated[
+        Token,
+        Meta(
+            description="The quote's, as it was answered.",
+            examples=["qi6EsUGJV9zGHsQIli_jFVLzXhVpdE8viEQxdSSl0Bk"],
+        ),
+    ]
 
 
 class PaymentOut(Output, frozen=True):

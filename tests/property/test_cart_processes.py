@@ -10,7 +10,7 @@ import pytest
 from backend import documents, errors
 from backend.accounts import Accounts, Principal
 from backend.carts import CartLog
-from backend.carts.commands import AddItem, AnyCommand, RemoveItem, SetQuantity
+from backend.carts.commands import AddItem, AnyCommand, LeaveSession, RemoveItem, SetQuantity
 from backend.carts.log import COLLECTION
 from backend.carts.schemas import JoinIn, StartIn
 from backend.kit import mongo
@@ -140,3 +140,16 @@ async def test_a_snapshot_and_its_tail_give_the_state(processes: list[Services])
     assert loaded.totals.total_minor == 800
     again, _ = await two.carts.command(host.user_id, session.session_id, "a0", AddItem(product.barcode, 1))
     assert again == 2
+
+
+async def test_a_process_that_lags_takes_nothing_for_done_that_was_undone(processes: list[Services]) -> None:
+    one, two = processes
+    store = await open_store(one)
+    host, member = await new_guest(one.accounts, "Host"), await new_guest(one.accounts, "Member")
+    session = await one.carts.start(host, StartIn(store_id=store.store_id))
+    assert session.join
+    way_in = JoinIn(token=session.join.token)
+    await one.carts.join(member, way_in)
+    await two.carts.command(member.user_id, session.session_id, "bye", LeaveSession())
+    joined = await one.carts.join(member, way_in)
+    assert member.user_id in {participant.user_id for participant in joined.participants}

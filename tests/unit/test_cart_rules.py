@@ -23,7 +23,7 @@ from backend.carts.commands import (
     UnlockCheckout,
 )
 from backend.carts.events import AnyEvent, from_document, to_document
-from backend.carts.rules import Accepted, Rejection, Settled
+from backend.carts.rules import Accepted, Rejection, Repeated, Settled
 from backend.carts.state import CartStatus, MemberRole
 from tests.factories import Shopping, make_scanned, replay
 
@@ -145,7 +145,7 @@ class TestRepeats:
         first = cart.do(AddItem("1", 1), command_id="x", scanned=make_scanned())
         again = cart.do(AddItem("1", 1), command_id="x", scanned=make_scanned())
         assert isinstance(first, Accepted)
-        assert again == Settled(2)
+        assert again == Repeated(2)
         assert cart.cart.seq == 2
 
     def test_an_id_used_for_another_command_is_refused(self) -> None:
@@ -165,7 +165,7 @@ class TestRepeats:
         cart.do(AddItem("1", 1), command_id="x", scanned=make_scanned())
         lock_for(cart)
         cart.do(MarkPaid("pay_1", "ord_1"), by="till")
-        assert cart.do(AddItem("1", 1), command_id="x", scanned=make_scanned()) == Settled(2)
+        assert cart.do(AddItem("1", 1), command_id="x", scanned=make_scanned()) == Repeated(2)
 
 
 class TestTill:
