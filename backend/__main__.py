@@ -11,7 +11,7 @@ import signal
 import ssl
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -144,7 +144,9 @@ def last_lines(child: Child) -> str:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    """Tell whoever started this, if they still listen."""
+    with suppress(BrokenPipeError):
+        print(text, flush=True)
 
 
 def interrupt(*_: object) -> NoReturn:

@@ -13,7 +13,7 @@
     │       PaymentNotFound, OrderNotFound, LineNotFound, GatewayNotFound
     ├── Conflict                409  true a moment ago, or never in this state
     │   └── ContactTaken, AlreadyRegistered, CartClosed, CartLocked, CartFull, CartEmpty, FamilyFull,
-    │       QuantityTooLarge, MoneyTooLarge, QuoteStale, QuoteExpired, QuoteTampered, OrderNotPaid, PassUsed
+    │       QuantityTooLarge, MoneyTooLarge, QuoteStale, QuoteExpired, QuoteTampered, PassUsed
     ├── Unprocessable           422  well-formed, yet it contradicts what was said before
     │   └── IdReused
     ├── TooMany                 429  slower, please
@@ -249,11 +249,6 @@ class QuoteExpired(Conflict):
 class QuoteTampered(Conflict):
     code = "quote_tampered"
     title = "The quote's signature does not match"
-
-
-class OrderNotPaid(Conflict):
-    code = "order_not_paid"
-    title = "A pass is given for paid orders only"
 
 
 class PassUsed(Conflict):

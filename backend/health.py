@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Response, get
 from litestar.datastructures import State
+from litestar.openapi import ResponseSpec
 
 from backend.kit.mongo import StorageError
 from backend.kit.redis import RedisDown
@@ -46,6 +47,7 @@ async def live(state: State) -> LiveOut:
     tags=["Operating"],
     operation_id="ready",
     summary="What the process needs is there, or which part is missing",
+    responses={503: ResponseSpec(ReadyOut, description="MongoDB is missing.", generate_examples=False)},
     opt={"exclude_from_auth": True},
 )
 async def ready(state: State) -> Response[ReadyOut]:

@@ -25,7 +25,7 @@ class Phone:
         self.lines: dict[str, Frame] = dict(before.lines) if before else {}
         self.totals: Frame = before.totals if before else {}
         self.budget: Frame | None = before.budget if before else None
-        self.seq = before.seq if before else 0
+        self.seq: int = before.seq if before else 0
         self.gaps = 0
         self._ended = False
         self._news = asyncio.Condition()

@@ -21,6 +21,10 @@ class Presence:
         else:
             self._elsewhere.pop(process, None)
 
+    def is_elsewhere(self, now: float) -> bool:
+        """Whether another process has a phone at this cart, as far as this one has heard."""
+        return any(until > now for _, until in self._elsewhere.values())
+
     def all(self, here: frozenset[str], now: float) -> list[str]:
         """User ids, sorted; `here` are this process's own."""
         self._elsewhere = {who: said for who, said in self._elsewhere.items() if said[1] > now}

@@ -155,6 +155,13 @@ class Rooms:
                 connection.send(frame)
 
     def _announce(self, entry: Entry) -> None:
+        """Tell the other processes; not, where phones look at the cart here and none elsewhere.
+
+        A process that arrives says so before it reads the log; what slips between is found by its head check.
+        """
+        room = self._rooms.get(entry.session_id)
+        if room and room.connections and not room.presence.is_elsewhere(asyncio.get_running_loop().time()):
+            return
         self._bus.publish(_channel(entry.session_id), bytes([_Message.ENTRY]) + _encode(entry))
 
     def _hear(self, room: Room, payload: bytes) -> None:

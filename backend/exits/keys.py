@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from contextlib import suppress
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from backend.exits import store
 from backend.exits.store import StoredKey
 from backend.kit.clock import Clock
+from backend.kit.mongo import DuplicateKeyError
 from backend.kit.secrets import Keyring
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -42,15 +44,18 @@ class ExitKeys:
         return self._signing[name]
 
     async def _make(self, store_id: str) -> StoredKey:
+        """A new key. A short `kid` keeps the pass short; one that is taken is drawn again."""
         private = Ed25519PrivateKey.generate()
-        stored = StoredKey(
-            kid="".join(secrets.choice(_ALPHABET) for _ in range(4)),
-            store_id=store_id,
-            public=_base64url(private.public_key().public_bytes_raw()),
-            sealed_private=self._sealer.encrypt(private.private_bytes_raw()),
-        )
-        await store.insert_key(stored, self._clock.now())
-        return stored
+        while True:
+            stored = StoredKey(
+                kid="".join(secrets.choice(_ALPHABET) for _ in range(4)),
+                store_id=store_id,
+                public=_base64url(private.public_key().public_bytes_raw()),
+                sealed_private=self._sealer.encrypt(private.private_bytes_raw()),
+            )
+            with suppress(DuplicateKeyError):
+                await store.insert_key(stored, self._clock.now())
+                return stored
 
     async def public(self, kid: str) -> tuple[str, Ed25519PublicKey] | None:
         """The store that a key belongs to, and its public half."""

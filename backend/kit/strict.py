@@ -9,6 +9,9 @@ from backend.errors import InvalidField, MalformedBody
 
 T = TypeVar("T")
 
+MAX_MESSAGE = 300
+"""Characters of a fault that are told; it names unknown fields, and those may be endlessly long."""
+
 
 class StrictRequest(Request[Any, Any, Any]):
     """Decodes a JSON body straight into the handler's `data` type.
@@ -34,6 +37,8 @@ def decode_strict(body: bytes, target: type[T]) -> T:
         return msgspec.json.decode(body, type=target)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
-        raise InvalidField(str(error), [{"field": path.rstrip("`") or "$", "message": message}]) from None
+        fault = {"field": path.rstrip("`") or "$", "message": message}
+        cut = {name: text[:MAX_MESSAGE] for name, text in fault.items()}
+        raise InvalidField(str(error)[:MAX_MESSAGE], [cut]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedBody(str(error)) from None

@@ -4,10 +4,11 @@
 - `floor`: the least a durable shared cart can do on this stack: no accounts, rules, prices or Redis.
 - `plain`: the same idea built plainly: FastAPI and Motor, one update of the whole cart a scan.
 
-Times on a machine say little, as it is never the same machine twice; the ratio of two servers that were measured one
-right after the other says more. So a run goes in rounds: ours, floor, plain, ours, floor, plain, ... A figure of the
-table is the median over the rounds, and a ratio is taken round by round.
+Times on a machine say little, as it is never the same machine twice; the ratio of two servers that were
+measured one right after the other says more. So a run goes in rounds: ours, floor, plain, ours, floor,
+plain, ... A figure of the table is the median over the rounds, and a ratio is taken round by round.
 
-Reading order: `floor` and `plain` (servers), `drivers` (how a client talks to each), `load` (the client's process),
-`servers` (starting them), `report` (the table); `profiled` and `parts` tell where the time goes.
+Reading order: `floor` and `plain` (servers), `drivers` (how a client talks to each), `crowd`, `figures` and
+`load` (the client's process), `servers` (starting them), `report` (the table); `profiled` and `parts` tell
+where the time goes.
 """

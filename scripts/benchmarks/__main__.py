@@ -1,4 +1,4 @@
-"""`python -m scripts.benchmarks`: the servers side by side, and one table. With `--profile`: where the time goes."""
+"""Measures the servers side by side and prints one table. With `--profile`: where the time of a scan goes."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""The phones of all carts: in each cart one scans while all look, and each scan is followed to the last screen."""
+"""The phones of all carts: in each one scans while all look, and each scan is followed to the last screen."""
 
 import asyncio
 import itertools
@@ -81,7 +81,7 @@ class Crowd:
     """All carts, and the scans on their way.
 
     Attributes:
-        own, everybody: seconds from the sending of each scan to its answer, and to its arrival on the last screen.
+        own, everybody: seconds from the sending of each scan to its answer, and to the last screen.
         last_at: when a scan last reached the last screen.
         failure: why the run is worth nothing, if it is.
     """
@@ -122,7 +122,7 @@ class Crowd:
         await self._each_when_answered(lambda cart, _now: cart.scans < self._lines)
 
     async def scan_when_answered(self, seconds: float) -> None:
-        """Scan in every cart as soon as the scan before is answered, until the time is over or a cart is full."""
+        """Scan in every cart as soon as the one before is answered, until the time is over or a cart full."""
         until = time.perf_counter() + seconds
 
         def goes_on(cart: Cart, now: float) -> bool:

@@ -51,6 +51,6 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time a process has used, its own and the kernel's for it, to the clock tick (proc(5), fields 14, 15)."""
+    """A process's CPU time, the kernel's for it included, to the clock tick (proc(5), fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND

@@ -1,4 +1,4 @@
-"""The floor: one durable event a scan, committed in groups, one small frame to every screen, and nothing else."""
+"""The floor: one durable event a scan, committed in groups, a small frame to every screen, nothing else."""
 
 import asyncio
 import os

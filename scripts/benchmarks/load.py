@@ -1,4 +1,4 @@
-"""The load client: `python -m scripts.benchmarks.load PLAN` with a `Plan` as JSON; prints a `Result` as JSON."""
+"""The load client: `python -m scripts.benchmarks.load PLAN`, a `Plan` as JSON; prints a `Result` as JSON."""
 
 import asyncio
 import gc
@@ -80,7 +80,7 @@ async def _open(crowd: Crowd, driver: Driver, plan: Plan) -> None:
 
 
 async def _measure(crowd: Crowd, pid: int, stretch: Awaitable[None]) -> Figures:
-    """The figures of a stretch. The client collects no garbage in it: its pause would look like the server's."""
+    """The figures of a stretch. The client collects no garbage in it: it would look like the server's."""
     crowd.own, crowd.everybody = [], []
     gc.collect()
     gc.disable()

@@ -1,8 +1,8 @@
 """Where a profiled server's time went, by part of the work on a scan.
 
-Each function named below belongs to a part. The time of every other one (the standard library, C functions, packages)
-belongs to the parts of those who called it, in the proportion in which they did; what the event loop called by itself
-belongs to its package's part.
+Each function named below belongs to a part. The time of every other one (the standard library, C functions,
+packages) belongs to the parts of those who called it, in the proportion in which they did; what the event
+loop called by itself belongs to its package's part.
 """
 
 import pstats
@@ -72,8 +72,9 @@ LOOP = "event loop, kernel, waiting"
 def by_part(profile: Path, scans: int, wall_us: float, cpu_us: float) -> dict[str, float]:
     """What each part costs in microseconds of CPU a scan, the largest first.
 
-    A profiler slows the Python code that it watches, and does not see the event loop's own work. So the loop gets
-    what no function took of the time under the profiler, and the parts share the rest of the CPU time without it.
+    A profiler slows the Python code that it watches, and does not see the event loop's own work. So the loop
+    gets what no function took of the time under the profiler, and the parts share the rest of the CPU time
+    without it.
 
     Args:
         profile: what the profiler wrote.

@@ -1,6 +1,6 @@
 """The plain build of the same idea: FastAPI, Motor, a product cache in Redis, sockets kept in a dictionary.
 
-A cart is one document. A scan is one `find_one_and_update` on it, and every screen gets the whole cart as JSON.
+A cart is one document. A scan is one `find_one_and_update` on it, and every screen gets the whole as JSON.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A server inside a profiler: SIGUSR1 begins, SIGUSR2 ends and writes what was seen to the file `BENCH_PROFILE`."""
+"""A server inside a profiler: SIGUSR1 begins, SIGUSR2 ends and writes to the file `BENCH_PROFILE` names."""
 
 import asyncio
 import cProfile

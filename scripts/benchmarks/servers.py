@@ -1,4 +1,4 @@
-"""The servers that are compared, each a process of its own under the same uvicorn, and the shop that all sell from."""
+"""The servers that are compared, each a process of its own under the same uvicorn, and what they sell."""
 
 import os
 import secrets

@@ -9,6 +9,7 @@ import pytest
 from litestar import Litestar
 from websockets.asyncio.client import connect
 
+from backend.carts import Notice
 from backend.catalog import Product
 from backend.live import CloseCode
 from tests.phones import Phone, phone_at, pick_up
@@ -244,6 +245,23 @@ class TestPresence:
                 seen = len(host.frames)
             alone = [family.host.user_id]
             await host.until(lambda frame: frame["type"] == "presence" and frame["members"] == alone, seen)
+
+
+class TestNotice:
+    async def test_reaches_one_person_on_whichever_process(
+        self, apps: list[Litestar], addresses: list[str], family: Family
+    ) -> None:
+        async with (
+            phone_at(addresses[0], family.session_id, family.host.token) as host,
+            phone_at(addresses[0], family.session_id, family.member.token) as near,
+            phone_at(addresses[1], family.session_id, family.member.token) as far,
+        ):
+            notice = Notice(kind="hint", data={"for": "you"})
+            services_of(apps[0]).carts.notify(family.session_id, family.member.user_id, notice)
+            for phone in (near, far):
+                await phone.until(lambda frame: frame["type"] == "notice")
+            await host.scan(family.products[0].barcode)
+            assert "notice" not in [frame["type"] for frame in host.frames]
 
 
 class TestTogether:

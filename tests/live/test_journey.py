@@ -141,12 +141,13 @@ async def shop_together(
         await member.post("/session/join", {"token": session["join"]["token"]})
     phones = await spread_over(stack, session_id, family, cleanup)
     share = [[barcode for barcode, _ in goods[n::4]] for n in range(4)]
-    *_, back = await asyncio.gather(
-        *(scan_all(phone, share[n]) for n, phone in enumerate(phones[:3])),
-        drop_out_and_come_back(phones[3], stack, session_id, family[3], share[3]),
-    )
-    cleanup.push_async_callback(back.hang_up)
-    phones[3] = back
+    async with asyncio.TaskGroup() as scanning:
+        for n, phone in enumerate(phones[:3]):
+            scanning.create_task(scan_all(phone, share[n]))
+        tunnel = drop_out_and_come_back(phones[3], stack, session_id, family[3], share[3])
+        coming_back = scanning.create_task(tunnel)
+    phones[3] = coming_back.result()
+    cleanup.push_async_callback(phones[3].hang_up)
     last = max(phone.seq for phone in phones)
     await asyncio.gather(*(phone.reaches(last) for phone in phones))
     for phone in phones:

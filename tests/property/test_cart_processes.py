@@ -79,14 +79,13 @@ class Member:
 
     def _anything(self, barcodes: list[str]) -> AnyCommand:
         line_id = f"l{self.rng.randint(2, 60)}"
-        return self.rng.choice(
-            [
-                AddItem(self.rng.choice(barcodes), self.rng.randint(1, 3)),
-                AddItem(self.rng.choice(barcodes), 1),
-                SetQuantity(line_id, self.rng.randint(1, 9)),
-                RemoveItem(line_id),
-            ]
-        )
+        choices: list[AnyCommand] = [
+            AddItem(self.rng.choice(barcodes), self.rng.randint(1, 3)),
+            AddItem(self.rng.choice(barcodes), 1),
+            SetQuantity(line_id, self.rng.randint(1, 9)),
+            RemoveItem(line_id),
+        ]
+        return self.rng.choice(choices)
 
     async def _send(self, command_id: str, command: AnyCommand) -> None:
         carts = self.rng.choice(self.processes).carts

@@ -10,6 +10,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import WriteError
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
+from backend.carts import store
 from backend.carts.events import Entry, to_document
 from backend.carts.log import COLLECTION, CartLog, Outcome
 from backend.kit import mongo
@@ -149,3 +150,13 @@ async def test_the_collection_refuses_keys_of_another_form(database: mongo.Datab
     for key in [{"s": "x", "n": 1.0}, {"s": "x", "n": 1, "z": 1}, {"s": "x"}, {"s": 1, "n": 1}]:
         with pytest.raises(WriteError):
             await database[COLLECTION].insert_one({**document, "_id": key})
+
+
+async def test_a_snapshot_never_goes_back(database: mongo.Database) -> None:
+    cart = Shopping()
+    cart.cart.session_id = session_id = new_id("ses")
+    older = store.encode_snapshot(cart.cart)
+    cart.scan()
+    await store.save_snapshots_forward([(session_id, store.encode_snapshot(cart.cart))])
+    await store.save_snapshots_forward([(session_id, older)])
+    assert await store.load_snapshot(session_id) == cart.state

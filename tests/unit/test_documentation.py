@@ -1,0 +1,98 @@
+"""What README.md says of settings, errors, close codes, frames and files is what the code says."""
+
+import importlib.machinery
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from backend import errors
+from backend.carts import events, frames
+from backend.errors import AppError
+from backend.live import CloseCode
+from backend.problems import STATUS
+from backend.settings import SETTINGS_DOC, Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def load_script(name: str) -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(ROOT / "scripts" / name))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def all_errors(root: type[AppError] = AppError) -> list[type[AppError]]:
+    return [root, *(found for child in root.__subclasses__() for found in all_errors(child))]
+
+
+class TestTables:
+    def test_are_those_of_the_code(self) -> None:
+        assert load_script("renew-readme").renewed(README) == README, "run scripts/renew-readme"
+
+    def test_tell_every_setting(self) -> None:
+        assert list(SETTINGS_DOC) == [name.upper() for name in Settings.__struct_fields__]
+        for name in SETTINGS_DOC:
+            assert f"\n| `{name}` | " in README
+
+    def test_tell_every_close_code(self) -> None:
+        for code in CloseCode:
+            assert f"\n| {code.value} | " in README, code
+
+    def test_tell_every_error(self) -> None:
+        for code in errors.BY_CODE:
+            assert f"\n| `{code}` | " in README
+
+
+class TestErrors:
+    def test_have_a_code_of_their_own(self) -> None:
+        codes = [error.code for error in all_errors()]
+        assert len(codes) == len(set(codes))
+        assert set(codes) == set(errors.BY_CODE)
+
+    def test_have_a_status(self) -> None:
+        assert set(STATUS) == {error.category for error in all_errors()}
+        assert all(400 <= status < 600 for status in STATUS.values())
+
+    def test_stand_in_the_tree_that_is_drawn(self) -> None:
+        drawn = set(re.findall(r"[A-Z]\w+", (errors.__doc__ or "").partition("AppError")[2]))
+        assert {error.__name__ for error in all_errors()} - {"AppError"} <= drawn
+
+
+class TestSocket:
+    @pytest.mark.parametrize("frame", [*get_args(frames.ClientFrame), *frames.ToClient.__subclasses__()])
+    def test_tells_every_frame_with_its_fields(self, frame: type[msgspec.Struct]) -> None:
+        assert f"\n| `{signature(frame)}` |" in README
+
+    @pytest.mark.parametrize("event", get_args(events.AnyEvent))
+    def test_tells_every_event(self, event: type[msgspec.Struct]) -> None:
+        assert f"`{event.__struct_config__.tag}`" in README
+
+
+def signature(frame: type[msgspec.Struct]) -> str:
+    """Such as `add {id, barcode, qty?}`."""
+    fields = [f.encode_name + ("" if f.required else "?") for f in msgspec.structs.fields(frame)]
+    tag: Any = frame.__struct_config__.tag
+    return f"{tag} {{{', '.join(fields)}}}" if fields else str(tag)
+
+
+class TestPaths:
+    def test_exist(self) -> None:
+        told = re.findall(r"`(\w[\w./-]*)(?: [^`]*)?`", README)
+        told += re.findall(r"\]\((\w[\w./-]*)\)", README)
+        told += re.findall(r"^(scripts/[\w-]+)", README, re.MULTILINE)
+        paths = {name for name in told if "/" in name or re.search(r"\.(py|md|txt|toml|yml|json)$", name)}
+        assert len(paths) > 30
+        assert not [path for path in sorted(paths) if not (ROOT / path).exists()]
+
+    def test_of_every_slice_are_told(self) -> None:
+        folders = {init.parent.name for init in (ROOT / "backend").glob("*/__init__.py")}
+        assert not [name for name in folders if f"`backend/{name}/`" not in README]
