@@ -8,6 +8,7 @@ import logging
 import logging.config
 import time
 from contextvars import ContextVar
+from typing import TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -22,7 +23,7 @@ class _AddRequestId(logging.Filter):
         return True
 
 
-def json_handler() -> logging.Handler:
+def json_handler() -> "logging.StreamHandler[TextIO]":
     """Writes each record to standard error as one line of JSON with `time`, `level`, `logger` and `message`."""
     formatter = JsonFormatter(
         "%(asctime)s %(levelname)s %(name)s %(message)s",

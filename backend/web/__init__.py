@@ -7,6 +7,8 @@ from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
+__all__ = ["ROUTES"]
+
 VENDOR = Path(__file__).parent / "vendor"
 
 

@@ -1,17 +1,25 @@
-"""The bus between processes on a real redis-server, also when that goes away."""
+"""The bus between processes on a real redis-server, also when that goes away, and a socket's way out."""
 
 import asyncio
+import os
+import signal
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from litestar import Litestar, WebSocket, websocket
+from websockets.asyncio.client import connect
 
 from backend.kit import redis
-from backend.kit.embedded import EmbeddedRedis
+from backend.kit.embedded import EmbeddedRedis, free_port
 from backend.kit.tasks import Background
-from backend.live import Bus, CloseCode, Connection
+from backend.live import Bus, CloseCode, Connection, bus, connection
+from backend.live.bus import MAX_WAITING
 from backend.live.connection import MAX_QUEUED
+from tests.support import serving
 
 
 class Process:
@@ -106,6 +114,115 @@ def _sent_and_heard(one: Process, two: Process) -> bool:
     return b"back" in two.heard
 
 
+def send_signal(server: EmbeddedRedis, number: signal.Signals) -> None:
+    assert server.child is not None
+    os.kill(server.child.pid, number)
+
+
+class TestSubscriptions:
+    async def test_are_confirmed_again_when_taken_up_again_at_once(
+        self, pair: tuple[Process, Process]
+    ) -> None:
+        one, two = pair
+        await one.listen("a")
+        confirmed, heard = asyncio.Event(), list[bytes]()
+        one.bus.unsubscribe("a")
+        one.bus.subscribe("a", heard.append, confirmed.set)
+        await asyncio.wait_for(confirmed.wait(), 5)
+        two.bus.publish("a", b"x")
+        await eventually(lambda: heard == [b"x"])
+        assert one.heard == []
+
+    async def test_keep_the_order_of_what_one_process_published(self, pair: tuple[Process, Process]) -> None:
+        one, two = pair
+        await two.listen("a")
+        sent = [b"%d" % n for n in range(2_000)]
+        for payload in sent:
+            one.bus.publish("a", payload)
+        await eventually(lambda: len(two.heard) == len(sent))
+        assert two.heard == sent
+
+    async def test_made_before_redis_is_there_are_kept(self, tmp_path: Path) -> None:
+        port = free_port()
+        early = Process(f"redis://127.0.0.1:{port}/0")
+        early.bus.subscribe("a", early.heard.append, early.confirmed.set)
+        await asyncio.sleep(0.3)
+        assert not early.bus.connected
+        assert early.resyncs == 0
+        with EmbeddedRedis(tmp_path / "late", port):
+            await asyncio.wait_for(early.confirmed.wait(), 15)
+            assert early.bus.connected
+            await early.stop()
+
+
+class TestWithoutRedis:
+    async def test_a_connection_that_was_cut_is_made_again_and_resynchronised(
+        self, pair: tuple[Process, Process]
+    ) -> None:
+        one, two = pair
+        await two.listen("a")
+        resyncs = two.resyncs
+        two.confirmed.clear()
+        await one.client.client_kill_filter(_type="pubsub")
+        await asyncio.wait_for(two.confirmed.wait(), 15)
+        assert two.resyncs > resyncs
+        assert two.bus.connected
+        one.bus.publish("a", b"x")
+        await eventually(lambda: two.heard == [b"x"])
+
+    async def test_a_restart_too_quick_to_be_seen_is_resynchronised(
+        self, pair: tuple[Process, Process], server: EmbeddedRedis
+    ) -> None:
+        _, two = pair
+        await two.listen("a")
+        for _ in range(3):
+            resyncs = two.resyncs
+            two.confirmed.clear()
+            send_signal(server, signal.SIGKILL)
+            server.stop()
+            server.start()
+            await asyncio.wait_for(two.confirmed.wait(), 15)
+            assert two.resyncs > resyncs
+
+    async def test_silence_counts_as_away(
+        self, pair: tuple[Process, Process], server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bus, "PING_S", 0.2)
+        two = Process(server.url)
+        await two.listen("a")
+        resyncs = two.resyncs
+        send_signal(server, signal.SIGSTOP)
+        await eventually(lambda: not two.bus.connected)
+        send_signal(server, signal.SIGCONT)
+        await eventually(lambda: two.bus.connected and two.resyncs > resyncs)
+        await two.stop()
+
+    async def test_quiet_is_not_silence(self, server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bus, "PING_S", 0.1)
+        one = Process(server.url)
+        await one.listen("a")
+        await asyncio.sleep(1.5)
+        assert one.bus.connected
+        assert one.resyncs == 1
+        await one.stop()
+
+    @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+    async def test_publishing_neither_waits_nor_fails_nor_grows(
+        self, pair: tuple[Process, Process], server: EmbeddedRedis, how: signal.Signals
+    ) -> None:
+        one, _ = pair
+        await one.listen("a")
+        send_signal(server, how)
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        for n in range(3 * MAX_WAITING):
+            one.bus.publish("a", b"%d" % n)
+        assert time.monotonic() - began < 2
+        assert len(one.bus._out) == MAX_WAITING
+        if how is signal.SIGSTOP:
+            send_signal(server, signal.SIGCONT)
+
+
 class Wire:
     """The sending half of a socket; `stuck` while the phone does not read."""
 
@@ -144,3 +261,77 @@ class TestConnection:
         wire.open.set()
         await asyncio.wait_for(writer, 5)
         assert wire.sent[-1]["code"] == CloseCode.TOO_SLOW
+
+    async def test_a_phone_that_never_reads_again_is_abandoned(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection, "CLOSE_WITHIN_S", 0.1)
+        wire = Wire()
+        wire.open.clear()
+        slow, late = (Connection(wire, "usr_1") for _ in range(2))  # type: ignore[arg-type]
+        writer = asyncio.create_task(slow.run_writer())
+        await asyncio.sleep(0.3)
+        assert not writer.done()
+        slow.send("never read")
+        slow.close(CloseCode.RESTARTING)
+        late.close(CloseCode.RESTARTING)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(writer, 5)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(late.run_writer(), 5)
+
+    async def test_what_comes_for_a_phone_that_is_gone_is_taken_and_forgotten(self) -> None:
+        class Broken:
+            async def send(self, message: dict[str, Any]) -> None:
+                raise ConnectionResetError
+
+        gone = Connection(Broken(), "usr_1")  # type: ignore[arg-type]
+        gone.send("lost")
+        with pytest.raises(ConnectionResetError):
+            await gone.run_writer()
+        for n in range(MAX_QUEUED * 3):
+            gone.send(str(n))
+        gone.close(CloseCode.RESTARTING)
+        assert len(gone._frames) == 0
+
+    async def test_a_frame_that_comes_while_another_is_sent_is_not_forgotten(self) -> None:
+        wire = Wire()
+        wire.open.clear()
+        busy = Connection(wire, "usr_1")  # type: ignore[arg-type]
+        writer = asyncio.create_task(busy.run_writer())
+        busy.send("1")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        busy.send("2")
+        wire.open.set()
+        await asyncio.sleep(0.01)
+        busy.close(CloseCode.RESTARTING)
+        await asyncio.wait_for(writer, 5)
+        assert [message.get("text") for message in wire.sent] == ["1", "2", None]
+
+
+class TestConnectionOnARealSocket:
+    async def test_ends_although_the_phone_sleeps_with_a_full_window(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection, "CLOSE_WITHIN_S", 0.5)
+        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+        @websocket("/")
+        async def flood(socket: WebSocket[Any, Any, Any]) -> None:
+            await socket.accept()
+            slow = Connection(socket, "usr_1")
+            writer = asyncio.create_task(slow.run_writer())
+            while slow.is_open:
+                slow.send("x" * 65_536)
+                await asyncio.sleep(0)
+            await asyncio.wait([writer])
+            ended.set_result(writer.exception())
+
+        sleeping = socket.socket()
+        sleeping.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        async with serving(Litestar([flood], logging_config=None)) as address:
+            sleeping.connect(("127.0.0.1", int(address.rsplit(":", 1)[1])))
+            sleeping.setblocking(False)
+            phone = await connect(f"{address.replace('http', 'ws')}/", sock=sleeping, ping_interval=None)
+            phone.transport.pause_reading()
+            assert isinstance(await asyncio.wait_for(ended, 20), TimeoutError)
+            phone.transport.abort()
