@@ -35,8 +35,8 @@ from backend.pricing import price, tax_rate_bp
 from backend.settings import Settings
 from backend.stores import Store, Stores
 
-RESUME_AT_MOST = 500
-"""Events sent to a phone that comes back; one further behind gets a snapshot."""
+RESUME_AT_MOST = 200
+"""Events sent to a phone that comes back, fewer than may wait for it; one further behind gets a snapshot."""
 
 
 class Carts:

@@ -172,7 +172,8 @@ async def go_wrong(
     await api.get(f"/products?token={token}")
     await api.get(f"/session/{token}")
     await api.get(f"/{token}")
-    await api.get("/auth/me", headers={"authorization": f"Basic {token}"})
+    for header in (f"Basic {token}", f"Bearer {token}x", token):
+        await api.get("/auth/me", headers={"authorization": header})
     await api.post("/auth/guest", content=f'{{"password": "{PASSWORD}"'.encode())
     await api.post("/auth/guest", json={token: "unknown"})
     await trip.shopper.call("POST", "/payment/initiate", json={**trip.to_pay, "signature": "x" * 43})

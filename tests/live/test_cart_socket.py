@@ -10,6 +10,8 @@ from litestar import Litestar
 from websockets.asyncio.client import connect
 
 from backend.carts import Notice
+from backend.carts.commands import AddItem
+from backend.carts.service import RESUME_AT_MOST
 from backend.catalog import Product
 from backend.live import CloseCode
 from tests.phones import Phone, phone_at, pick_up
@@ -66,6 +68,24 @@ class TestHello:
                 events = [frame["seq"] for frame in back.frames if frame["type"] == "event"]
                 assert events == [3, 4, 5]
                 assert back.lines == phone.lines
+
+    @pytest.mark.parametrize(
+        ("missed", "answer"), [(RESUME_AT_MOST, "event"), (RESUME_AT_MOST + 1, "snapshot")]
+    )
+    async def test_far_behind_brings_as_many_events_as_a_phone_can_take(
+        self, apps: list[Litestar], addresses: list[str], family: Family, missed: int, answer: str
+    ) -> None:
+        lost = await pick_up(addresses[0], family.session_id, family.member.token)
+        await lost.hang_up()
+        scan = AddItem(family.products[0].barcode, 1)
+        carts = services_of(apps[0]).carts
+        await asyncio.gather(
+            *(carts.command(family.host.user_id, family.session_id, f"c{n}", scan) for n in range(missed))
+        )
+        async with phone_at(addresses[0], family.session_id, family.member.token, lost) as back:
+            await back.reaches(2 + missed)
+            assert back.frames[0]["type"] == answer
+            assert [line["qty"] for line in back.lines.values()] == [missed]
 
     async def test_again_closes_a_gap(self, addresses: list[str], family: Family) -> None:
         async with phone_at(addresses[0], family.session_id, family.host.token) as phone:
