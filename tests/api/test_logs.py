@@ -49,6 +49,9 @@ SECRET_FIELDS = {
 SECRET_HEADERS = {"authorization", "x-sandbox-signature"}
 
 
+UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
+
+
 class Secrets:
     """Whatever passed between the clients and the server that no line may hold."""
 
@@ -93,18 +96,18 @@ class Secrets:
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """Every line that would be written, with our own loggers at their most talkative."""
+    """Every line that is written, with our own loggers at their most talkative."""
+    loggers = [logging.getLogger(name) for name in (None, "backend", "qless", *UVICORN)]
+    before = [(logger, logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
+    logs.configure("DEBUG")
     stream, handler = io.StringIO(), logs.json_handler()
     handler.setStream(stream)
-    ours = [logging.getLogger(name) for name in ("backend", "qless")]
-    before = [logger.level for logger in ours]
-    for logger in ours:
-        logger.setLevel(logging.DEBUG)
     logging.getLogger().addHandler(handler)
     yield stream
-    logging.getLogger().removeHandler(handler)
-    for logger, level in zip(ours, before, strict=True):
+    for logger, level, handlers, propagate in before:
         logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
 
 
 @pytest.fixture
