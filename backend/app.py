@@ -86,12 +86,19 @@ def _preview_add(state: State) -> PreviewAdd:
         if principal is None:
             raise NotAuthenticated
         after = await carts_service.preview_add(principal, session_id, product)
-        if after is None:
-            return None
-        budget = msgspec.convert(after.budget, WhatIfBudget | None, from_attributes=True)
-        return WhatIf(total_minor=after.totals.total_minor, budget=budget)
+        return after and WhatIf(
+            total_minor=after.total_minor,
+            waiting=after.waiting,
+            budget=_what_if(after.budget),
+            allowance=_what_if(after.allowance),
+            category_budget=_what_if(after.category_budget),
+        )
 
     return preview
+
+
+def _what_if(budget: carts.Budget | None) -> WhatIfBudget | None:
+    return msgspec.convert(budget, WhatIfBudget | None, from_attributes=True)
 
 
 def from_environment() -> Litestar:

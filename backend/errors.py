@@ -7,13 +7,13 @@
     ├── NotAuthenticated        401  nobody, or no longer somebody
     │   └── WrongCredentials, TokenExpired, RefreshReused
     ├── Forbidden               403  somebody, but not allowed here
-    │   └── HostOnly
+    │   └── HostOnly, AdultsOnly, ApprovalNeeded
     ├── NotFound                404  not there, or not yours: the two look alike
     │   └── ProductNotFound, StoreNotFound, SessionNotFound, JoinLinkInvalid, QuoteNotFound,
-    │       PaymentNotFound, OrderNotFound, LineNotFound, GatewayNotFound
+    │       PaymentNotFound, OrderNotFound, LineNotFound, MemberNotFound, GatewayNotFound
     ├── Conflict                409  true a moment ago, or never in this state
     │   └── ContactTaken, AlreadyRegistered, CartClosed, CartLocked, CartFull, CartEmpty, FamilyFull,
-    │       QuantityTooLarge, MoneyTooLarge, QuoteStale, QuoteExpired, QuoteTampered, PassUsed
+    │       LastAdult, NotWaiting, ItemsWaiting, NothingToUndo, QuantityTooLarge, MoneyTooLarge, QuoteStale, QuoteExpired, QuoteTampered, PassUsed
     ├── Unprocessable           422  well-formed, yet it contradicts what was said before
     │   └── IdReused
     ├── TooMany                 429  slower, please
@@ -134,6 +134,16 @@ class HostOnly(Forbidden):
     title = "Only the host of the cart may do this"
 
 
+class AdultsOnly(Forbidden):
+    code = "adults_only"
+    title = "Only an adult of the cart may do this"
+
+
+class ApprovalNeeded(Forbidden):
+    code = "approval_needed"
+    title = "This is more than the allowance; scan it again, and it waits for an adult's approval"
+
+
 class NotFound(AppError):
     code = "not_found"
     title = "There is no such thing here"
@@ -180,6 +190,11 @@ class LineNotFound(NotFound):
     title = "The cart has no such line"
 
 
+class MemberNotFound(NotFound):
+    code = "member_not_found"
+    title = "The cart has no such member"
+
+
 class GatewayNotFound(NotFound):
     code = "gateway_not_found"
     title = "There is no such payment gateway"
@@ -224,6 +239,26 @@ class CartEmpty(Conflict):
 class FamilyFull(Conflict):
     code = "family_full"
     title = "The cart has as many members as it can take"
+
+
+class LastAdult(Conflict):
+    code = "last_adult"
+    title = "Children cannot be left alone in the cart; make another the host, or remove them first"
+
+
+class NotWaiting(Conflict):
+    code = "not_waiting"
+    title = "The line does not wait for approval; it was approved already"
+
+
+class ItemsWaiting(Conflict):
+    code = "items_waiting"
+    title = "Approve or decline what the children added before paying"
+
+
+class NothingToUndo(Conflict):
+    code = "nothing_to_undo"
+    title = "There is nothing of yours to undo"
 
 
 class QuantityTooLarge(Conflict):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backend import documents
 from backend.accounts import Accounts
-from backend.carts import CartLog, Carts, Rooms
+from backend.carts import CartLog, Carts, Rooms, run_abandonment
 from backend.catalog import Catalog
 from backend.checkout import Orders, Quotes
 from backend.exits import ExitKeys, Exits
@@ -120,6 +120,7 @@ def _start_loops(services: Services, cart_log: CartLog) -> Background:
     background.start("bus-receiver", services.bus.run_receiver)
     background.start("head-check", services.carts.rooms.run_head_check)
     background.start("housekeeping", services.carts.rooms.run_housekeeping)
+    background.start("idle-carts", lambda: run_abandonment(services.carts))
     background.start("outbox", services.outbox.run)
     background.start("payment-expiry", lambda: run_expiry(services.payments))
     return background

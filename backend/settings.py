@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     qless_access_ttl_s: Seconds = 900
     qless_refresh_ttl_s: Seconds = 30 * 24 * 3600
     qless_join_ttl_s: Seconds = 4 * 3600
+    qless_session_idle_s: Seconds = 4 * 3600
     qless_quote_ttl_s: Seconds = 600
     qless_payment_ttl_s: Seconds = 300
     qless_pass_ttl_s: Seconds = 1800
@@ -87,6 +88,7 @@ SETTINGS_DOC: dict[str, str] = {
     "QLESS_ACCESS_TTL_S": "life of an access token",
     "QLESS_REFRESH_TTL_S": "life of a login that is not used",
     "QLESS_JOIN_TTL_S": "life of a join link",
+    "QLESS_SESSION_IDLE_S": "a cart in which nothing happens for so long is abandoned; its members can restore it",
     "QLESS_QUOTE_TTL_S": "life of a quote",
     "QLESS_PAYMENT_TTL_S": "time to approve a payment; afterwards the cart is unlocked",
     "QLESS_PASS_TTL_S": "life of an exit pass",

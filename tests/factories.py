@@ -6,11 +6,21 @@ from itertools import count
 from typing import Any
 
 from backend.carts import rules
-from backend.carts.commands import AddItem, AnyCommand, JoinSession, Request, Scanned, StartSession
-from backend.carts.events import Entry
-from backend.carts.state import BudgetRule, CartState
+from backend.carts.commands import (
+    TILL,
+    AbandonSession,
+    AddItem,
+    AnyCommand,
+    JoinSession,
+    Request,
+    Scanned,
+    SetRole,
+    StartSession,
+)
+from backend.carts.events import SCHEMA_VERSION, Entry
+from backend.carts.state import BudgetRule, CartState, MemberRole
 from backend.kit.clock import to_milliseconds
-from backend.pricing import price
+from backend.pricing import price_line
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -32,9 +42,11 @@ class FakeClock:
 _ids = count(1)
 
 
-def make_scanned(n: int = 1, *, unit_price_minor: int = 1000, tax_rate_bp: int = 500) -> Scanned:
+def make_scanned(
+    n: int = 1, *, unit_price_minor: int = 1000, tax_rate_bp: int = 500, category: str = "snacks"
+) -> Scanned:
     """Product number `n`."""
-    return Scanned(f"prd_{n}", f"{n:013d}", f"Product {n}", unit_price_minor, tax_rate_bp)
+    return Scanned(f"prd_{n}", f"{n:013d}", f"Product {n}", unit_price_minor, tax_rate_bp, category)
 
 
 def make_request(command: AnyCommand, *, by: str = "usr_host", command_id: str | None = None) -> Request:
@@ -50,6 +62,7 @@ class Shopping:
 
     def __init__(self, *, limit_minor: int | None = None) -> None:
         self.state: CartState | None = None
+        self.now = NOW
         self.entries: list[Entry] = []
         self.do(make_start(limit_minor=limit_minor))
 
@@ -67,9 +80,9 @@ class Shopping:
         scanned: Scanned | None = None,
     ) -> rules.Decision:
         request = make_request(command, by=by, command_id=command_id)
-        decision = rules.decide(self.state, request, rules.Facts(price, scanned), NOW)
+        decision = rules.decide(self.state, request, rules.Facts(price_line, scanned), self.now)
         if isinstance(decision, rules.Accepted):
-            entry = make_entry(self.state, request, decision)
+            entry = make_entry(self.state, request, decision, self.now)
             self.entries.append(entry)
             self.state = rules.apply(self.state, entry)
         return decision
@@ -79,20 +92,34 @@ class Shopping:
         return self.do(AddItem(scanned.barcode, qty), by=by, scanned=scanned)
 
     def join(self, user_id: str) -> rules.Decision:
-        return self.do(JoinSession(user_id), by=user_id)
+        return self.do(JoinSession(user_id, self.cart.join_link), by=user_id)
+
+    def join_child(self, user_id: str) -> None:
+        self.join(user_id)
+        self.do(SetRole(user_id, MemberRole.CHILD), by=self.cart.host)
+
+    def abandon(self) -> None:
+        """Let nothing happen for so long that the shop closes the cart."""
+        self.now += timedelta(hours=4)
+        self.do(AbandonSession(self.now - timedelta(hours=4)), by=TILL)
 
 
-def make_entry(state: CartState | None, request: Request, decision: rules.Accepted) -> Entry:
+def make_entry(
+    state: CartState | None, request: Request, decision: rules.Accepted, at: datetime = NOW
+) -> Entry:
     return Entry(
         session_id=state.session_id if state else "ses_1",
         seq=(state.seq if state else 0) + 1,
-        at=NOW,
+        at=at,
         by=request.by,
         command_id=request.command_id,
         digest=request.digest(),
         event=decision.event,
         totals=decision.totals,
         budget=decision.budget,
+        allowances=decision.allowances,
+        category_budgets=decision.category_budgets,
+        v=SCHEMA_VERSION,
         w=2**62 + next(_ids),
     )
 

@@ -9,13 +9,17 @@ Invariants:
     - A command id of a member counts once; a repeat gets the first answer.
     - A rejection is given on a state compared with the log after the command arrived.
     - What a payment locked stays as quoted until that payment ends.
+    - A line that waits for approval counts nowhere; a cart in which one waits cannot be paid.
+    - A join link is a way in while it is the cart's latest: a removal ends it in the same event.
 
     (start) ──> active ── CheckoutLocked ──> locked ── CartPaid ──> completed
                   │  ^                          │
                   │  └──── CheckoutUnlocked ────┘
-                  └── the last member leaves ──> abandoned
+                  │
+                  ├── the last member leaves ──> abandoned
+                  └── SessionAbandoned, 4 h idle ──> abandoned ── SessionRestored ──> active
 
-Reading order: `state`, `events`, `commands`, `rules` (pure); `log` (group commit); `rooms` (one cart in memory);
+Reading order: `state`, `events`, `commands`, `rules/` (pure); `log` (group commit); `rooms` (one cart in memory);
 `registry` (all of them, and the other processes); `frames`, `sockets`, `routes` (the outside).
 
 Others use `Carts` and what is named here.
@@ -28,9 +32,9 @@ from backend.carts.log import CartLog
 from backend.carts.log import prepare as prepare_log
 from backend.carts.registry import Rooms
 from backend.carts.routes import ROUTES as _ROUTES
-from backend.carts.service import Carts
+from backend.carts.service import Carts, run_abandonment
 from backend.carts.sockets import cart_socket
-from backend.carts.state import CartState, CartStatus, Line
+from backend.carts.state import Budget, CartState, CartStatus, Line
 
 DOCUMENTS = [SessionDocument, JoinLinkDocument]
 ROUTES = [*_ROUTES, cart_socket]
@@ -38,6 +42,7 @@ ROUTES = [*_ROUTES, cart_socket]
 __all__ = [
     "DOCUMENTS",
     "ROUTES",
+    "Budget",
     "CartLog",
     "CartState",
     "CartStatus",
@@ -50,4 +55,5 @@ __all__ = [
     "Rooms",
     "UnlockCheckout",
     "prepare_log",
+    "run_abandonment",
 ]

@@ -1,18 +1,19 @@
 """What a member, or the till, wants of a cart."""
 
 import hashlib
+from datetime import datetime
 from typing import ClassVar
 
 import msgspec
 
-from backend.carts.state import BudgetRule, Line
+from backend.carts.state import BudgetRule, MemberRole
 
 TILL = "till"
-"""Who sends the commands of the payment path; no user id is like it, so no phone can use up their ids."""
+"""Who sends the shop's own commands; no user id is like it, so no phone can use up their ids."""
 
 
 class Command(msgspec.Struct, frozen=True, tag=True):
-    """A wish. `by_till` commands come from the payment path and need no member."""
+    """A wish. `by_till` commands come from the shop itself and need no member."""
 
     by_till: ClassVar[bool] = False
 
@@ -27,11 +28,37 @@ class StartSession(Command, frozen=True):
 
 
 class JoinSession(Command, frozen=True):
+    """`join_link` says which of the cart's links it came by; only the latest is a way in."""
+
     name: str
+    join_link: int
 
 
 class LeaveSession(Command, frozen=True):
     pass
+
+
+class RemoveMember(Command, frozen=True):
+    member: str
+
+
+class SetRole(Command, frozen=True):
+    member: str
+    role: MemberRole
+
+
+class HandOver(Command, frozen=True):
+    """Make another member the host."""
+
+    member: str
+
+
+class RenewJoinLink(Command, frozen=True):
+    """End the join link; the next one is the only way in."""
+
+
+class RestoreSession(Command, frozen=True):
+    """Take up a cart that was abandoned because nothing happened."""
 
 
 class AddItem(Command, frozen=True):
@@ -48,8 +75,24 @@ class RemoveItem(Command, frozen=True):
     line_id: str
 
 
+class Approve(Command, frozen=True):
+    line_id: str
+
+
+class Decline(Command, frozen=True):
+    line_id: str
+
+
+class Undo(Command, frozen=True):
+    """Take back one's own latest change of a line."""
+
+
 class SetBudget(Command, frozen=True):
+    """Limit the whole cart, or what one `member` adds, or one `category`; None takes the limit away."""
+
     limit_minor: int | None
+    member: str | None = None
+    category: str | None = None
 
 
 class LockCheckout(Command, frozen=True):
@@ -91,18 +134,34 @@ class MarkPaid(Command, frozen=True):
     order_id: str
 
 
+class AbandonSession(Command, frozen=True):
+    """Close a cart in which nothing happened since `idle_since`."""
+
+    by_till: ClassVar[bool] = True
+    idle_since: datetime
+
+
 AnyCommand = (
     StartSession
     | JoinSession
     | LeaveSession
+    | RemoveMember
+    | SetRole
+    | HandOver
+    | RenewJoinLink
+    | RestoreSession
     | AddItem
     | SetQuantity
     | RemoveItem
+    | Approve
+    | Decline
+    | Undo
     | SetBudget
     | LockCheckout
     | RelockCheckout
     | UnlockCheckout
     | MarkPaid
+    | AbandonSession
 )
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -128,10 +187,4 @@ class Scanned(msgspec.Struct, frozen=True):
     name: str
     unit_price_minor: int
     tax_rate_bp: int
-
-    def line(self, line_id: str, qty: int, added_by: str) -> Line:
-        """A line of this product, not yet priced."""
-        return Line(
-            line_id, self.product_id, self.barcode, self.name, qty, self.unit_price_minor, 0, 0,
-            self.tax_rate_bp, added_by,
-        )  # fmt: skip
+    category: str

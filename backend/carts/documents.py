@@ -9,7 +9,10 @@ from pymongo import IndexModel
 
 
 class SessionDocument(Document):
-    """A cart's latest snapshot, for listing and for fast loading. It may lag behind the log; it never leads."""
+    """A cart's latest snapshot, for listing and for fast loading. It may lag behind the log; it never leads.
+
+    `state` is the whole state in the form of version `v`; of another version it is not read, and the log is.
+    """
 
     id: str  # type: ignore[assignment]
     store_id: str
@@ -21,6 +24,7 @@ class SessionDocument(Document):
     seq: int
     changed_at: datetime
     state: bytes
+    v: int
 
     class Settings:
         name = "sessions"
@@ -37,19 +41,24 @@ class SessionDocument(Document):
                 ],
                 name="of_store",
             ),
+            IndexModel(
+                [("changed_at", pymongo.ASCENDING)],
+                name="idle",
+                partialFilterExpression={"status": "active"},
+            ),
         ]
 
 
 class JoinLinkDocument(Document):
-    """A way into a cart; `_id` is the digest of its token."""
+    """A way into a cart; `_id` is the digest of its token. Open while `number` is the cart's `join_link`."""
 
     id: str  # type: ignore[assignment]
     session_id: str
+    number: int
     expires_at: datetime
 
     class Settings:
         name = "join_links"
         indexes = [
             IndexModel([("expires_at", pymongo.ASCENDING)], expireAfterSeconds=0, name="forget"),
-            IndexModel([("session_id", pymongo.ASCENDING)], name="of_session"),
         ]

@@ -1,5 +1,6 @@
 """What happened to a cart. Each event carries its outcome, so that replaying it needs no prices and no clock."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,8 @@ import msgspec
 from backend.carts.state import Budget, BudgetRule, Line, Member
 from backend.kit.money import Totals
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: the first. 2: lines have a category and may wait for approval; entries carry allowances and category budgets."""
 
 
 def _snake(name: str) -> str:
@@ -38,24 +40,74 @@ class MemberLeft(Event, frozen=True):
     host: str | None
 
 
-class ItemAdded(Event, frozen=True):
-    """A scan. `line` is the line as it stands now, new or with a larger quantity."""
+class MemberRemoved(Event, frozen=True):
+    """The host showed a member out; `join_link` is the only way in from now on."""
+
+    user_id: str
+    join_link: int
+
+
+class RoleSet(Event, frozen=True):
+    """`member` is the member as they are now."""
+
+    member: Member
+
+
+class HostHandedOver(Event, frozen=True):
+    """`host` is the host from now on, and the one before an adult."""
+
+    host: str
+
+
+class JoinLinkRenewed(Event, frozen=True):
+    """`join_link` is the only way in from now on."""
+
+    join_link: int
+
+
+class ItemAdded(Event, frozen=True, omit_defaults=True):
+    """`line` is the line as it stands now, new or with a larger quantity.
+
+    Attributes:
+        undoes: the event that this one takes back, when it does.
+    """
 
     line: Line
+    undoes: int | None = None
 
 
-class QuantitySet(Event, frozen=True):
+class QuantitySet(Event, frozen=True, omit_defaults=True):
+    """`line` is the line as it stands now."""
+
     line: Line
+    undoes: int | None = None
 
 
-class ItemRemoved(Event, frozen=True):
+class ItemRemoved(Event, frozen=True, omit_defaults=True):
     """`line` is the line as it was."""
 
     line: Line
+    undoes: int | None = None
 
 
-class BudgetSet(Event, frozen=True):
+class ItemApproved(Event, frozen=True):
+    """A child's `line` is part of the bill from now on."""
+
+    line: Line
+
+
+class ItemDeclined(Event, frozen=True):
+    """A child's `line`, as it was, is gone."""
+
+    line: Line
+
+
+class BudgetSet(Event, frozen=True, omit_defaults=True):
+    """The limit of the whole cart, or of what one `member` adds, or of one `category`; None takes it away."""
+
     limit_minor: int | None
+    member: str | None = None
+    category: str | None = None
 
 
 class CheckoutLocked(Event, frozen=True):
@@ -77,21 +129,37 @@ class CartPaid(Event, frozen=True):
     order_id: str
 
 
+class SessionAbandoned(Event, frozen=True):
+    """Nothing had happened for hours."""
+
+
+class SessionRestored(Event, frozen=True):
+    """A member took an abandoned cart up again."""
+
+
 AnyEvent = (
     SessionStarted
     | MemberJoined
     | MemberLeft
+    | MemberRemoved
+    | RoleSet
+    | HostHandedOver
+    | JoinLinkRenewed
     | ItemAdded
     | QuantitySet
     | ItemRemoved
+    | ItemApproved
+    | ItemDeclined
     | BudgetSet
     | CheckoutLocked
     | CheckoutUnlocked
     | CartPaid
+    | SessionAbandoned
+    | SessionRestored
 )
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One document of the log.
 
     Attributes:
@@ -100,7 +168,8 @@ class Entry(msgspec.Struct, frozen=True):
         command_id, digest: the command's id and the digest of its body, for recognising repeats.
         totals, budget: the cart's after this event.
         w: random; says whose the document is when a write's outcome was unknown.
-        v: version of this schema.
+        allowances, category_budgets: those that this event changed, as they are now; None for one that ended.
+        v: version of this schema. A field that is added needs a default: old entries are read for ever.
     """
 
     session_id: str
@@ -113,7 +182,9 @@ class Entry(msgspec.Struct, frozen=True):
     totals: Totals
     budget: Budget | None
     w: int
-    v: int = SCHEMA_VERSION
+    v: int
+    allowances: Mapping[str, Budget | None] = {}
+    category_budgets: Mapping[str, Budget | None] = {}
 
 
 def to_document(entry: Entry) -> dict[str, Any]:

@@ -1,26 +1,50 @@
 """The socket's frames: JSON text, `type` first. This file is the protocol; its types decode and encode every frame."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from backend.carts.commands import AddItem, LeaveSession, RemoveItem, SetBudget, SetQuantity
+from backend.carts.commands import (
+    AddItem,
+    Approve,
+    Decline,
+    HandOver,
+    LeaveSession,
+    RemoveItem,
+    RemoveMember,
+    SetBudget,
+    SetQuantity,
+    SetRole,
+    Undo,
+)
 from backend.carts.events import (
+    AnyEvent,
     BudgetSet,
+    CartPaid,
     CheckoutLocked,
+    CheckoutUnlocked,
     Entry,
+    HostHandedOver,
     ItemAdded,
+    ItemApproved,
+    ItemDeclined,
     ItemRemoved,
+    JoinLinkRenewed,
     MemberJoined,
     MemberLeft,
+    MemberRemoved,
     QuantitySet,
+    RoleSet,
+    SessionAbandoned,
+    SessionRestored,
     SessionStarted,
 )
 from backend.carts.schemas import SessionOut
-from backend.carts.state import Budget, Line, Member
+from backend.carts.state import Budget, CartStatus, Line, Member, MemberRole
 from backend.kit.money import Totals
-from backend.kit.schema import CommandId, Id, LimitMinor, Quantity, ScannedCode, Token
+from backend.kit.schema import Category, CommandId, Id, LimitMinor, Quantity, ScannedCode, Token
 
 MAX_FRAME_BYTES = 16_384
 
@@ -64,17 +88,81 @@ class Remove(FromClient, frozen=True):
         return RemoveItem(self.line_id)
 
 
+class ApproveFrame(FromClient, frozen=True, tag="approve"):
+    """Adults only. The waiting line becomes part of the bill."""
+
+    id: CommandId
+    line_id: Id
+
+    def command(self) -> Approve:
+        return Approve(self.line_id)
+
+
+class DeclineFrame(FromClient, frozen=True, tag="decline"):
+    """Adults only. The waiting line goes."""
+
+    id: CommandId
+    line_id: Id
+
+    def command(self) -> Decline:
+        return Decline(self.line_id)
+
+
+class UndoFrame(FromClient, frozen=True, tag="undo"):
+    """Take back one's own latest change of a line, within 5 minutes, if the line is unchanged since."""
+
+    id: CommandId
+
+    def command(self) -> Undo:
+        return Undo()
+
+
 class SetBudgetFrame(FromClient, frozen=True, tag="set_budget"):
-    """Host only. `limit_minor: null` takes the budget away."""
+    """Host only. The limit of the cart, or of what one `member` adds, or of one `category`; null takes it away."""
 
     id: CommandId
     limit_minor: LimitMinor | None
+    member: Id | None = None
+    category: Category | None = None
 
     def command(self) -> SetBudget:
-        return SetBudget(self.limit_minor)
+        return SetBudget(self.limit_minor, self.member, self.category)
+
+
+class SetRoleFrame(FromClient, frozen=True, tag="set_role"):
+    """Host only. What a child adds beyond its allowance waits for approval."""
+
+    id: CommandId
+    member: Id
+    role: Literal["adult", "child"]
+
+    def command(self) -> SetRole:
+        return SetRole(self.member, MemberRole(self.role))
+
+
+class RemoveMemberFrame(FromClient, frozen=True, tag="remove_member"):
+    """Host only. The join link changes too; the host gets the next one as a `join_link` notice."""
+
+    id: CommandId
+    member: Id
+
+    def command(self) -> RemoveMember:
+        return RemoveMember(self.member)
+
+
+class HandOverFrame(FromClient, frozen=True, tag="hand_over"):
+    """Host only. Another adult becomes the host."""
+
+    id: CommandId
+    member: Id
+
+    def command(self) -> HandOver:
+        return HandOver(self.member)
 
 
 class Leave(FromClient, frozen=True):
+    """Leave the cart; what one added stays. The longest-standing adult follows a host who leaves."""
+
     id: CommandId
 
     def command(self) -> LeaveSession:
@@ -85,7 +173,19 @@ class Ping(FromClient, frozen=True):
     pass
 
 
-CommandFrame = Add | SetQuantityFrame | Remove | SetBudgetFrame | Leave
+CommandFrame = (
+    Add
+    | SetQuantityFrame
+    | Remove
+    | ApproveFrame
+    | DeclineFrame
+    | UndoFrame
+    | SetBudgetFrame
+    | SetRoleFrame
+    | RemoveMemberFrame
+    | HandOverFrame
+    | Leave
+)
 ClientFrame = Hello | CommandFrame | Ping
 
 
@@ -101,20 +201,38 @@ class Snapshot(ToClient, frozen=True):
 
 
 class EventFrame(ToClient, frozen=True, kw_only=True, tag="event", omit_defaults=True):
-    """One step of the cart. `id` is the command's, in the scope of the member `by`."""
+    """One step of the cart. `id` is the command's, in the scope of the member `by`.
+
+    Attributes:
+        item: the line as it stands now, or as it was before it went.
+        undoes: the event that this one takes back.
+        member: who joined or changed, as they are now.
+        left: who is no longer a member.
+        host_user_id: the host from now on; whoever was it before and is still there is an adult.
+        status: the session's from now on.
+        payer: whose payment holds the cart.
+        limit_minor, of_member, of_category: the limit that was set, and of what.
+        allowances, category_budgets: those that changed; null for one that ended.
+    """
 
     seq: int
     event: str
     by: str
     id: str
     item: Line | UnsetType = UNSET
+    undoes: int | None = None
     member: Member | UnsetType = UNSET
     left: str | UnsetType = UNSET
+    host_user_id: str | UnsetType = UNSET
+    status: CartStatus | UnsetType = UNSET
     payer: str | UnsetType = UNSET
-    host_user_id: str | UnsetType | None = UNSET
     limit_minor: int | UnsetType | None = UNSET
+    of_member: str | None = None
+    of_category: str | None = None
     totals: Totals
     budget: Budget | None
+    allowances: Mapping[str, Budget | None] = {}
+    category_budgets: Mapping[str, Budget | None] = {}
 
 
 class Ack(ToClient, frozen=True):
@@ -169,28 +287,52 @@ def decode(text: str) -> ClientFrame:
 
 def encode_entry(entry: Entry) -> str:
     """The `event` frame of a log entry: encoded once, sent to every phone."""
-    event = entry.event
-    extra: dict[str, Any] = {}
-    match event:
-        case ItemAdded(line=line) | QuantitySet(line=line) | ItemRemoved(line=line):
-            extra["item"] = line
-        case MemberJoined(member=member):
-            extra["member"] = member
-        case MemberLeft(user_id=user_id, host=host):
-            extra = {"left": user_id, "host_user_id": host}
-        case BudgetSet(limit_minor=limit):
-            extra["limit_minor"] = limit
-        case CheckoutLocked(payer=payer):
-            extra["payer"] = payer
-        case SessionStarted(host=host):
-            extra = {"member": host, "limit_minor": event.limit_minor}
     frame = EventFrame(
         seq=entry.seq,
-        event=event.__struct_config__.tag,  # type: ignore[arg-type]
+        event=entry.event.__struct_config__.tag,  # type: ignore[arg-type]
         by=entry.by,
         id=entry.command_id,
         totals=entry.totals,
         budget=entry.budget,
-        **extra,
+        allowances=entry.allowances,
+        category_budgets=entry.category_budgets,
+        **_particulars(entry.event),
     )
     return encode(frame)
+
+
+def _particulars(event: AnyEvent) -> dict[str, Any]:
+    """What an event of its kind tells beside the bill."""
+    match event:
+        case ItemAdded() | QuantitySet() | ItemRemoved():
+            return {"item": event.line, "undoes": event.undoes}
+        case ItemApproved() | ItemDeclined():
+            return {"item": event.line}
+        case MemberJoined() | RoleSet():
+            return {"member": event.member}
+        case MemberLeft(host=None):
+            return {"left": event.user_id, "status": CartStatus.ABANDONED}
+        case MemberLeft():
+            return {"left": event.user_id, "host_user_id": event.host}
+        case MemberRemoved():
+            return {"left": event.user_id}
+        case HostHandedOver():
+            return {"host_user_id": event.host}
+        case BudgetSet():
+            return {
+                "limit_minor": event.limit_minor,
+                "of_member": event.member,
+                "of_category": event.category,
+            }
+        case CheckoutLocked():
+            return {"payer": event.payer, "status": CartStatus.LOCKED}
+        case CheckoutUnlocked() | SessionRestored():
+            return {"status": CartStatus.ACTIVE}
+        case CartPaid():
+            return {"status": CartStatus.COMPLETED}
+        case SessionAbandoned():
+            return {"status": CartStatus.ABANDONED}
+        case SessionStarted():
+            return {"member": event.host, "limit_minor": event.limit_minor}
+        case JoinLinkRenewed():
+            return {}

@@ -137,7 +137,9 @@ class Rooms:
     def leave(self, room: Room, connection: Connection) -> None:
         """A phone is gone."""
         room.connections.discard(connection)
-        room.last_used = asyncio.get_running_loop().time()
+        room.last_used = now = asyncio.get_running_loop().time()
+        if room.state and connection.user_id in room.state.members:
+            room.presence.lost(connection.user_id, now)
         self._presence_changed(room)
         if not room.connections:
             self._bus.unsubscribe(_channel(room.session_id))
@@ -183,8 +185,7 @@ class Rooms:
                 self._show(room, notice.user_id, notice.frame)
 
     def _present(self, room: Room) -> list[str]:
-        here = frozenset(connection.user_id for connection in room.connections)
-        return room.presence.all(here, asyncio.get_running_loop().time())
+        return room.presence.all(room.connected, asyncio.get_running_loop().time())
 
     def _presence_changed(self, room: Room) -> None:
         self._show_presence(room)
@@ -196,8 +197,8 @@ class Rooms:
             connection.send(frame)
 
     def _tell_presence(self, room: Room) -> None:
-        here = sorted({connection.user_id for connection in room.connections})
-        message = bytes([_Message.PRESENCE]) + _encode(_PresenceMessage(self.process, here))
+        here = _PresenceMessage(self.process, room.presence.here(room.connected))
+        message = bytes([_Message.PRESENCE]) + _encode(here)
         self._bus.publish(_channel(room.session_id), message)
 
     async def run_head_check(self) -> None:
@@ -223,6 +224,8 @@ class Rooms:
             now = loop.time()
             for room in self._rooms.values():
                 room.refuse_overdue(now)
+                if room.presence.fade(now):
+                    self._presence_changed(room)
             await self.save_snapshots(now)
             if now - told > REPEAT_EVERY_S:
                 told = now

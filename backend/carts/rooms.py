@@ -21,7 +21,7 @@ from typing import Protocol
 from backend import errors
 from backend.carts import rules
 from backend.carts.commands import Request
-from backend.carts.events import Entry, MemberLeft
+from backend.carts.events import SCHEMA_VERSION, Entry, MemberLeft, MemberRemoved
 from backend.carts.frames import encode_entry
 from backend.carts.log import CartLog, Outcome
 from backend.carts.presence import Presence
@@ -86,6 +86,11 @@ class Room:
     def is_idle(self) -> bool:
         return not (self.connections or self._queue or self._in_flight or self._reading)
 
+    @property
+    def connected(self) -> frozenset[str]:
+        """The user ids of the phones that this process has here."""
+        return frozenset(connection.user_id for connection in self.connections)
+
     def submit(self, request: Request, facts: rules.Facts, answer: Answer) -> None:
         """Queue a command; `answer` is called with the seq it became, or with why not."""
         if len(self._queue) >= MAX_QUEUED:
@@ -123,6 +128,9 @@ class Room:
             event=decision.event,
             totals=decision.totals,
             budget=decision.budget,
+            allowances=decision.allowances,
+            category_budgets=decision.category_budgets,
+            v=SCHEMA_VERSION,
             w=random.getrandbits(62) | 1 << 62,
         )
         self._in_flight = ticket
@@ -200,11 +208,12 @@ class Room:
             frame = encode_entry(entry)
             for connection in self.connections:
                 connection.send(frame)
-            if isinstance(entry.event, MemberLeft):
-                self._show_out(entry.event.user_id)
+        if isinstance(entry.event, MemberLeft | MemberRemoved):
+            self._show_out(entry.event.user_id)
 
     def _show_out(self, user_id: str) -> None:
         """Close the sockets of one who is no longer a member."""
+        self.presence.left(user_id)
         for connection in self.connections:
             if connection.user_id == user_id:
                 connection.close(CloseCode.NOT_FOUND)

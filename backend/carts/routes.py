@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from litestar import get, post
+from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody
 
@@ -91,6 +91,35 @@ async def renew_join_link(
     return await carts.renew_join_link(request.user, session_id)
 
 
+@delete(
+    "/session/{session_id:str}/join-link",
+    guards=[signed_in],
+    security=BEARER,
+    tags=["Session"],
+    operation_id="endJoinLink",
+    summary="End the join link",
+    description="Nobody joins until the host makes a new one.",
+)
+async def end_join_link(session_id: FromPath[str], request: Caller, carts: NamedDependency[Carts]) -> None:
+    await carts.end_join_link(request.user, session_id)
+
+
+@post(
+    "/session/{session_id:str}/restore",
+    status_code=200,
+    guards=[signed_in],
+    security=BEARER,
+    tags=["Session"],
+    operation_id="restoreSession",
+    summary="Take up an abandoned session",
+    description="A cart in which nothing happened for hours is abandoned; any adult of it takes it up as it was.",
+)
+async def restore_session(
+    session_id: FromPath[str], request: Caller, carts: NamedDependency[Carts]
+) -> SessionOut:
+    return await carts.restore(request.user, session_id)
+
+
 @post(
     "/cart/add",
     status_code=200,
@@ -139,4 +168,13 @@ async def _commit(
     return CommittedOut(seq=seq, session=session_out(state))
 
 
-ROUTES = [start_session, join_session, get_session, renew_join_link, add_item, remove_item]
+ROUTES = [
+    start_session,
+    join_session,
+    get_session,
+    renew_join_link,
+    end_join_link,
+    restore_session,
+    add_item,
+    remove_item,
+]

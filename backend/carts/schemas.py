@@ -63,9 +63,11 @@ class SessionOut(Output, frozen=True, omit_defaults=True):
     seq: int
     host_user_id: str
     participants: list[Member]
-    items: list[Line]
+    items: Annotated[list[Line], Meta(description="The bill's lines, and those with `waiting` for approval.")]
     totals: Totals
     budget: Budget | None
+    allowances: Annotated[dict[str, Budget], Meta(description="By user id.")]
+    category_budgets: Annotated[dict[str, Budget], Meta(description="By the category's name.")]
     started_at: datetime
     changed_at: datetime
     join: JoinOut | UnsetType = UNSET
@@ -89,6 +91,8 @@ def session_out(state: CartState, join: JoinOut | UnsetType = UNSET) -> SessionO
         items=list(state.lines.values()),
         totals=state.totals,
         budget=state.budget,
+        allowances=state.allowances,
+        category_budgets=state.category_budgets,
         started_at=state.started_at,
         changed_at=state.changed_at,
         join=join,

@@ -201,6 +201,8 @@ class _Phone:
                 self._refuse(result, frame.id)
             else:
                 self._connection.send(frames.encode(frames.Ack(id=frame.id, seq=result)))
+                if isinstance(frame, frames.RemoveMemberFrame):
+                    self._carts.send_join_link(self._user_id, self._room.session_id)
 
         if self._carts.try_submit(self._room, request, answer):
             return

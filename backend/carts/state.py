@@ -22,8 +22,11 @@ class BudgetStatus(StrEnum):
 
 
 class MemberRole(StrEnum):
+    """A cart has one host. What each may do is the table in `rules.permissions`."""
+
     HOST = "host"
     ADULT = "adult"
+    CHILD = "child"
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -35,11 +38,12 @@ class Member(msgspec.Struct, frozen=True):
     joined_at: datetime
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """So many of one product, scanned by one member at one price.
 
     The same product scanned by another member, or at another price, is another line: who added what stays
-    visible, and nobody's price changes behind their back.
+    visible, and nobody's price changes behind their back. A line that is `waiting` was scanned by a child, is not
+    part of the bill, and waits for an adult to approve it.
     """
 
     line_id: str
@@ -52,6 +56,8 @@ class Line(msgspec.Struct, frozen=True):
     tax_minor: int
     tax_rate_bp: int
     added_by: str
+    category: str = ""
+    waiting: bool = False
 
 
 class BudgetRule(msgspec.Struct, frozen=True):
@@ -63,7 +69,7 @@ class BudgetRule(msgspec.Struct, frozen=True):
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """The payable total against the limit. `remaining_minor` is negative when it is overspent."""
+    """What is spent against a limit. `remaining_minor` is negative when it is overspent."""
 
     limit_minor: int
     spent_minor: int
@@ -86,14 +92,27 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     seq: int
 
 
+class Act(msgspec.Struct, frozen=True, array_like=True):
+    """A member's latest change of a line: how the line was before and after it; None where there was none."""
+
+    seq: int
+    at: datetime
+    before: Line | None
+    after: Line | None
+
+
 class CartState(msgspec.Struct):
     """A cart after its first `seq` events. Only `rules.apply` changes it.
 
     Attributes:
         members: by user id, in the order they joined.
-        lines: by line id, in the order they were first scanned.
-        answers: of every command so far, by member and command id (`answer_key`).
+        lines: by line id, in the order they were first scanned, those that wait for approval among them.
+        allowances: what a member may spend and has spent, by user id.
+        category_budgets: what may be and is spent on a category, by its name.
+        join_link: which join link is the way in, counted from 1; older ones lead nowhere.
+        acts: what each member may undo, by user id.
         items_seq: the last event that changed a line.
+        answers: of every command so far, by member and command id (`answer_key`).
     """
 
     session_id: str
@@ -110,9 +129,18 @@ class CartState(msgspec.Struct):
     totals: Totals
     limit_minor: int | None = None
     budget: Budget | None = None
+    allowances: dict[str, Budget] = {}
+    category_budgets: dict[str, Budget] = {}
+    join_link: int = 1
     lock: CheckoutLock | None = None
+    acts: dict[str, Act] = {}
     items_seq: int = 0
     answers: dict[str, Answer] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether any line waits for approval."""
+        return any(line.waiting for line in self.lines.values())
 
 
 def answer_key(user_id: str, command_id: str) -> str:

@@ -11,6 +11,9 @@ from backend.carts.documents import JoinLinkDocument, SessionDocument
 from backend.carts.state import CartState
 from backend.kit.mongo import Document
 
+SNAPSHOT_VERSION = 2
+"""Grows with every change of `CartState` that old bytes do not fit."""
+
 _encode_state = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(CartState).decode
 
@@ -27,6 +30,7 @@ def encode_snapshot(state: CartState) -> Document:
         "seq": state.seq,
         "changed_at": state.changed_at,
         "state": _encode_state(state),
+        "v": SNAPSHOT_VERSION,
     }
 
 
@@ -48,20 +52,29 @@ async def save_snapshots_forward(states: Sequence[tuple[str, Document]]) -> None
 
 async def load_snapshot(session_id: str) -> CartState | None:
     """The latest snapshot, or None; the log's tail past it makes it current."""
-    row = await SessionDocument.get_pymongo_collection().find_one({"_id": session_id}, {"state": 1})
+    row = await SessionDocument.get_pymongo_collection().find_one(
+        {"_id": session_id, "v": SNAPSHOT_VERSION}, {"state": 1}
+    )
     return _decode_state(row["state"]) if row else None
 
 
-async def replace_join_link(session_id: str, token_digest: str, expires_at: datetime) -> None:
-    """A new way in; the ways before it end."""
-    links = JoinLinkDocument.get_pymongo_collection()
-    await links.insert_one({"_id": token_digest, "session_id": session_id, "expires_at": expires_at})
-    await links.delete_many({"session_id": session_id, "_id": {"$ne": token_digest}})
+async def add_join_link(token_digest: str, session_id: str, number: int, expires_at: datetime) -> None:
+    """A way in for as long as it is the cart's latest."""
+    row = {"_id": token_digest, "session_id": session_id, "number": number, "expires_at": expires_at}
+    await JoinLinkDocument.get_pymongo_collection().insert_one(row)
 
 
-async def find_joinable(token_digest: str, now: datetime) -> str | None:
-    """The session that an unexpired token leads to."""
+async def find_join_link(token_digest: str, now: datetime) -> tuple[str, int] | None:
+    """The session that an unexpired token leads to, and which of its links it is."""
     row = await JoinLinkDocument.get_pymongo_collection().find_one(
         {"_id": token_digest, "expires_at": {"$gt": now}}
     )
-    return row["session_id"] if row else None
+    return (row["session_id"], row["number"]) if row else None
+
+
+async def find_idle(since: datetime, at_most: int) -> list[str]:
+    """Active carts whose snapshot says that nothing happened since; it may lag, so the rules decide."""
+    rows = SessionDocument.get_pymongo_collection().find(
+        {"status": "active", "changed_at": {"$lte": since}}, {"_id": 1}, limit=at_most
+    )
+    return [row["_id"] async for row in rows.sort("changed_at", 1)]

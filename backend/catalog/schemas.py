@@ -10,7 +10,7 @@ from backend.kit.schema import Output
 
 
 class WhatIfBudget(Output, frozen=True):
-    """The family's budget as it would be."""
+    """A budget as it would be."""
 
     limit_minor: Annotated[int, Meta(examples=[200000])]
     spent_minor: Annotated[int, Meta(examples=[131500])]
@@ -22,7 +22,10 @@ class WhatIf(Output, frozen=True):
     """The cart as it would be with one of this product more; nothing is added."""
 
     total_minor: Annotated[int, Meta(examples=[131500])]
-    budget: Annotated[WhatIfBudget | None, Meta(description="Null when the family has set none.")] = None
+    waiting: Annotated[bool, Meta(description="It would wait for approval, outside the total.")]
+    budget: Annotated[WhatIfBudget | None, Meta(description="The cart's; null when there is none.")]
+    allowance: Annotated[WhatIfBudget | None, Meta(description="The caller's own; null when there is none.")]
+    category_budget: Annotated[WhatIfBudget | None, Meta(description="Null when there is none.")]
 
 
 class ProductOut(Output, frozen=True):

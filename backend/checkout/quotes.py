@@ -6,7 +6,7 @@ import msgspec
 
 from backend import errors
 from backend.accounts import Principal
-from backend.carts import Carts, CartState, CartStatus
+from backend.carts import Carts, CartState
 from backend.checkout import store
 from backend.checkout.schemas import Checkout, Quote, QuoteLine, QuoteOut, TaxLine
 from backend.kit.clock import Clock
@@ -32,13 +32,7 @@ class Quotes:
 
     async def calculate(self, principal: Principal, session_id: str) -> QuoteOut:
         """Quote the cart as it is now. Locks nothing; may be repeated."""
-        state = await self._carts.current(principal.user_id, session_id)
-        if state.status is CartStatus.LOCKED:
-            raise errors.CartLocked
-        if state.status is not CartStatus.ACTIVE:
-            raise errors.CartClosed
-        if not state.lines:
-            raise errors.CartEmpty
+        state = await self._carts.payable(principal, session_id)
         now = self._clock.now()
         quote = draw_up(state, new_id("quo"), now + self._ttl)
         await store.keep(quote, principal.user_id, forget_at=now + KEPT_UNPAID)

@@ -32,3 +32,5 @@ Quantity = Annotated[int, Meta(ge=1, le=999)]
 LimitMinor = Annotated[int, Meta(ge=1, le=MAX_MINOR)]
 """A budget's limit in minor units."""
 Token = Annotated[str, Meta(min_length=1, max_length=2048)]
+Category = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$(?!\n)")]
+"""A product category by its name."""

@@ -4,6 +4,6 @@ Everything here is pure: amounts are integers in minor units, the caller names t
 """
 
 from backend.pricing.markets import MARKETS, Market, tax_rate_bp
-from backend.pricing.rules import price
+from backend.pricing.rules import price, price_line
 
-__all__ = ["MARKETS", "Market", "price", "tax_rate_bp"]
+__all__ = ["MARKETS", "Market", "price", "price_line", "tax_rate_bp"]

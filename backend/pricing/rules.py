@@ -35,13 +35,12 @@ class Bill(NamedTuple):
 def price(items: Iterable[Item], currency: str) -> Bill:
     """Price a whole cart whose prices contain the tax.
 
-    The tax of a line is `total - total * 10000 / (10000 + rate)`, rounded half up to the minor unit by line,
-    so that the sum of the lines is the bill to the last unit (CGST Act, section 15 with rule 35).
+    The sum of the lines is the bill, to the last minor unit.
     """
     amounts: list[Amounts] = []
     total = tax = 0
     for item in items:
-        line = _amounts(item.unit_price_minor, item.qty, item.tax_rate_bp)
+        line = price_line(item.unit_price_minor, item.qty, item.tax_rate_bp)
         amounts.append(line)
         total += line[0]
         tax += line[1]
@@ -49,6 +48,11 @@ def price(items: Iterable[Item], currency: str) -> Bill:
 
 
 @lru_cache(maxsize=65_536)
-def _amounts(unit_price_minor: int, qty: int, tax_rate_bp: int) -> Amounts:
+def price_line(unit_price_minor: int, qty: int, tax_rate_bp: int) -> Amounts:
+    """What a line costs whose price contains the tax.
+
+    The tax is `total - total * 10000 / (10000 + rate)`, rounded half up to the minor unit (CGST Act, section 15
+    with rule 35).
+    """
     total = unit_price_minor * qty
     return Amounts(total, total - divide_half_up(total * 10_000, 10_000 + tax_rate_bp))

@@ -9,7 +9,7 @@ import pytest
 from litestar import Litestar
 from websockets.asyncio.client import connect
 
-from backend.carts import Notice
+from backend.carts import Notice, presence
 from backend.carts.commands import AddItem
 from backend.carts.service import RESUME_AT_MOST
 from backend.catalog import Product
@@ -255,8 +255,9 @@ class TestCommands:
 
 class TestPresence:
     async def test_names_who_is_connected_over_both_processes(
-        self, addresses: list[str], family: Family
+        self, addresses: list[str], family: Family, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(presence, "LINGERS_S", 0.5)
         both = sorted([family.host.user_id, family.member.user_id])
         async with phone_at(addresses[0], family.session_id, family.host.token) as host:
             async with phone_at(addresses[1], family.session_id, family.member.token) as member:
@@ -265,6 +266,19 @@ class TestPresence:
                 seen = len(host.frames)
             alone = [family.host.user_id]
             await host.until(lambda frame: frame["type"] == "presence" and frame["members"] == alone, seen)
+
+    async def test_stays_with_a_phone_that_loses_its_socket_and_comes_back(
+        self, addresses: list[str], family: Family
+    ) -> None:
+        both = sorted([family.host.user_id, family.member.user_id])
+        async with phone_at(addresses[0], family.session_id, family.host.token) as host:
+            for address in (addresses[1], addresses[0]):
+                member = await pick_up(address, family.session_id, family.member.token)
+                await host.until(lambda frame: frame["type"] == "presence" and frame["members"] == both)
+                member.drop()
+            await host.scan(family.products[0].barcode)
+            shown = [frame["members"] for frame in host.frames if frame["type"] == "presence"]
+            assert all(members == both for members in shown[shown.index(both) :])
 
 
 class TestNotice:

@@ -151,7 +151,14 @@ class TestRoutes:
 
         async def preview(_: Principal | None, session_id: str, product: Product) -> WhatIf | None:
             budget = WhatIfBudget(limit_minor=1, spent_minor=2, remaining_minor=-1, status="DANGER")
-            return WhatIf(total_minor=product.price_minor, budget=budget) if session_id == "ses_1" else None
+            what_if = WhatIf(
+                total_minor=product.price_minor,
+                waiting=False,
+                budget=budget,
+                allowance=None,
+                category_budget=None,
+            )
+            return what_if if session_id == "ses_1" else None
 
         app = Litestar(
             ROUTES,

@@ -25,6 +25,7 @@ OPEN_TO_ALL = {"backend", "backend.errors", "backend.settings"}
 STORAGE = {"beanie", "pymongo", "bson", "gridfs", "motor"}
 PURE = {
     *BACKEND.glob("*/rules.py"),
+    *BACKEND.glob("*/rules/*.py"),
     *BACKEND.glob("pricing/*.py"),
     *(BACKEND / "carts" / f"{name}.py" for name in ("state", "events", "commands", "budget")),
     BACKEND / "payments" / "upi.py",
@@ -108,7 +109,7 @@ class TestPureModules:
             for file in (BACKEND / "kit").glob("*.py")
             if not any(found.package in drivers for found in imports_of(file))
         }
-        own = {file: {dotted(other) for other in PURE if other.parent == file.parent} for file in PURE}
+        own = {file: {dotted(other) for other in PURE if slice_of(other) == slice_of(file)} for file in PURE}
         refuse(
             found
             for found in IMPORTS
