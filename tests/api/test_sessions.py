@@ -87,7 +87,7 @@ class TestGuestWhoRegisters:
         session = await later.get(f"/session/{started['session_id']}")
         assert session["host_user_id"] == later.user_id
         assert [item["qty"] for item in session["items"]] == [1]
-        assert (await later.get("/orders/history"))["orders"][0]["order_id"] == order_id
+        assert (await later.get("/orders/history"))["items"][0]["order_id"] == order_id
         assert (await later.get("/rewards/balance"))["points"] == points
 
     async def test_is_unknown_to_a_stranger(self, app: Litestar, api: Api) -> None:
