@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from backend import errors
-from backend.carts import events, frames
+from backend.carts import events, frames, sockets
 from backend.errors import AppError
 from backend.live import CloseCode
+from backend.live.close_codes import ComeBack
 from backend.problems import STATUS
 from backend.settings import SETTINGS_DOC, Settings
 
@@ -65,6 +66,32 @@ class TestErrors:
     def test_stand_in_the_tree_that_is_drawn(self) -> None:
         drawn = set(re.findall(r"[A-Z]\w+", (errors.__doc__ or "").partition("AppError")[2]))
         assert {error.__name__ for error in all_errors()} - {"AppError"} <= drawn
+
+
+class TestCloseCodes:
+    def test_fit_into_a_close_frame(self) -> None:
+        """RFC 6455, section 5.5: 125 bytes, of which the code takes two; 1000 to 2999 are the protocol's own."""
+        for code in CloseCode:
+            assert len(code.reason.encode()) <= 123
+            assert code.value in {1009, 1012} or 4400 <= code.value <= 4999
+
+    def test_name_the_limits_that_are_kept(self) -> None:
+        assert f" {frames.MAX_FRAME_BYTES // 1024} KiB" in CloseCode.FRAME_TOO_LARGE.meaning
+        assert f" {sockets.HELLO_WITHIN_S:g} s" in CloseCode.HELLO_LATE.meaning
+
+    def test_are_numbers_with_a_word(self) -> None:
+        assert (int(CloseCode.NOT_FOUND), CloseCode.NOT_FOUND.reason) == (4404, "not_found")
+        assert repr(CloseCode.REPLACED) == "<CloseCode.REPLACED: 4409>"
+
+    def test_send_nobody_back_into_what_closed_them(self) -> None:
+        """A phone that came back by itself would close the next one, and so on for ever."""
+        by_itself = {ComeBack.AT_ONCE, ComeBack.AFTER_A_SECOND}
+        assert {code for code in CloseCode if code.come_back in by_itself} == {
+            CloseCode.RESTARTING,
+            CloseCode.HELLO_LATE,
+            CloseCode.TOO_SLOW,
+            CloseCode.UNAVAILABLE,
+        }
 
 
 class TestSocket:
