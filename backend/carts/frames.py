@@ -63,6 +63,8 @@ class Hello(FromClient, frozen=True):
 
 
 class Add(FromClient, frozen=True):
+    """Scan a barcode into the cart."""
+
     id: CommandId
     barcode: ScannedCode
     qty: Quantity = 1
@@ -72,6 +74,8 @@ class Add(FromClient, frozen=True):
 
 
 class SetQuantityFrame(FromClient, frozen=True, tag="set_quantity"):
+    """Set how many of a line."""
+
     id: CommandId
     line_id: Id
     qty: Quantity
@@ -81,6 +85,8 @@ class SetQuantityFrame(FromClient, frozen=True, tag="set_quantity"):
 
 
 class Remove(FromClient, frozen=True):
+    """Take a line out of the cart."""
+
     id: CommandId
     line_id: Id
 
@@ -161,7 +167,7 @@ class HandOverFrame(FromClient, frozen=True, tag="hand_over"):
 
 
 class Leave(FromClient, frozen=True):
-    """Leave the cart; what one added stays. The longest-standing adult follows a host who leaves."""
+    """Leave the cart; what one added stays, the socket is closed. The longest-standing adult follows a host who leaves."""
 
     id: CommandId
 
@@ -170,7 +176,7 @@ class Leave(FromClient, frozen=True):
 
 
 class Ping(FromClient, frozen=True):
-    pass
+    """Ask whether the server is there."""
 
 
 CommandFrame = (
@@ -265,7 +271,7 @@ class Notice(ToClient, frozen=True):
 
 
 class Pong(ToClient, frozen=True):
-    pass
+    """The answer to `ping`."""
 
 
 _encoder = msgspec.json.Encoder()
