@@ -34,7 +34,7 @@ ABOUT = (
     "Money is an integer in minor units (`_minor`), times are RFC 3339 UTC, ids are opaque. Every error is "
     "`application/problem+json` with a stable `code`. Unknown fields are refused and nothing is coerced. "
     "Send `Authorization: Bearer <access_token>`; `POST /auth/guest` gives one at once. The live cart is a "
-    "WebSocket at `/ws/cart/{session_id}`."
+    "WebSocket at `/ws/cart/{session_id}`, described as AsyncAPI at [`/schema/events`](/schema/events)."
 )
 
 TAGS = [

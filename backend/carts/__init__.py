@@ -20,11 +20,13 @@ Invariants:
                   └── SessionAbandoned, 4 h idle ──> abandoned ── SessionRestored ──> active
 
 Reading order: `state`, `events`, `commands`, `rules/` (pure); `log` (group commit); `rooms` (one cart in memory);
-`registry` (all of them, and the other processes); `frames`, `sockets`, `routes` (the outside).
+`registry` (all of them, and the other processes); `frames`, `sockets`, `routes` (the outside);
+`asyncapi` (what the outside is told of the socket).
 
 Others use `Carts` and what is named here.
 """
 
+from backend.carts.asyncapi import socket_description
 from backend.carts.commands import LockCheckout, MarkPaid, RelockCheckout, UnlockCheckout
 from backend.carts.documents import JoinLinkDocument, SessionDocument
 from backend.carts.frames import Notice
@@ -37,7 +39,7 @@ from backend.carts.sockets import cart_socket
 from backend.carts.state import Budget, CartState, CartStatus, Line
 
 DOCUMENTS = [SessionDocument, JoinLinkDocument]
-ROUTES = [*_ROUTES, cart_socket]
+ROUTES = [*_ROUTES, cart_socket, socket_description]
 
 __all__ = [
     "DOCUMENTS",

@@ -12,6 +12,9 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from backend.carts.asyncapi import describe
+from backend.settings import Settings
+
 Json = dict[str, Any]
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -219,3 +222,16 @@ class TestPage:
 
     async def test_tells_the_same_as_json_and_as_yaml(self, document: Json, api: httpx.AsyncClient) -> None:
         assert yaml.safe_load((await api.get("/schema/openapi.yaml")).text) == document
+
+
+class TestSocket:
+    async def test_is_described_to_everybody_for_the_address_that_phones_use(
+        self, api: httpx.AsyncClient, settings: Settings
+    ) -> None:
+        response = await api.get("/schema/events")
+        assert response.status_code == 200
+        assert response.headers["content-type"].partition(";")[0] == "application/json"
+        assert response.json() == describe(settings.qless_public_url)
+
+    def test_is_pointed_to(self, document: Json) -> None:
+        assert "](/schema/events)" in document["info"]["description"]
