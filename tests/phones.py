@@ -10,14 +10,23 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from backend.live import CloseCode
+from tests import protocol
+
 Frame = dict[str, Any]
 PATIENCE_S = 10
+NOT_OURS = {None, 1000, 1001, 1005, 1006}
+"""How a socket ends that the client closed, or the network (RFC 6455, section 7.4.1)."""
 
 _ids = count(1)
 
 
 class Phone:
-    """A socket and the cart on its screen, kept from snapshots and events alone."""
+    """A socket and the cart on its screen, kept from snapshots and events alone.
+
+    It holds every frame against `/schema/events`. Whatever comes must be as described. What is sent by `send` must
+    be too, or be answered by an `error`; and what is as described must not be called `invalid_field`.
+    """
 
     def __init__(self, socket: ClientConnection, before: "Phone | None" = None) -> None:
         self._socket = socket
@@ -27,6 +36,9 @@ class Phone:
         self.budget: Frame | None = before.budget if before else None
         self.seq: int = before.seq if before else 0
         self.gaps = 0
+        self._fault = ""
+        self._wrong: dict[Any, str] = {}
+        self._right: set[Any] = set()
         self._ended = False
         self._news = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
@@ -45,15 +57,35 @@ class Phone:
         try:
             async for text in self._socket:
                 frame = json.loads(text)
+                self._fault = self._fault or self._judge(frame)
                 self._take(frame)
                 self.frames.append(frame)
                 async with self._news:
                     self._news.notify_all()
         except ConnectionClosed:
             pass
+        if self.close_code not in protocol.CLOSE_CODES | NOT_OURS:
+            self._fault = self._fault or f"/schema/events does not tell of close code {self.close_code}"
+        if self.close_code == CloseCode.BAD_HELLO:
+            self._wrong.clear()
         self._ended = True
         async with self._news:
             self._news.notify_all()
+
+    def _judge(self, frame: Frame) -> str:
+        """What is wrong with a frame from the server, or with the one of ours that it answers."""
+        answered = frame.get("id")
+        if frame["type"] == "ack" and answered in self._wrong:
+            return f"acknowledged, but {self._wrong[answered]}"
+        if frame["type"] == "error":
+            self._wrong.pop(answered, None)
+            if frame["code"] == "invalid_field" and answered in self._right:
+                return f"as /schema/events says, but refused: {frame}"
+        return protocol.fault_to_client(frame)
+
+    def _assert_described(self) -> None:
+        assert not self._fault, self._fault
+        assert not (self._ended and self._wrong), f"without an error: {self._wrong}"
 
     def _take(self, frame: Frame) -> None:
         match frame["type"]:
@@ -71,15 +103,23 @@ class Phone:
                 self.gaps += 1
 
     async def send(self, frame: Frame) -> None:
+        command_id = frame.get("id")
+        if fault := protocol.fault_from_client(frame):
+            self._wrong[command_id] = fault
+            self._right.discard(command_id)
+        else:
+            self._right.add(command_id)
         await self._socket.send(json.dumps(frame))
 
     async def send_text(self, text: str | bytes) -> None:
+        """Send something that is judged by the server alone."""
         await self._socket.send(text)
 
     async def until(self, matches: Callable[[Frame], bool], seen: int = 0) -> Frame:
         """The first frame so far, or to come, that matches; without the first `seen`."""
         async with asyncio.timeout(PATIENCE_S), self._news:
             while True:
+                self._assert_described()
                 for frame in self.frames[seen:]:
                     if matches(frame):
                         return frame
@@ -90,12 +130,14 @@ class Phone:
         """Wait until the screen is at `seq` or past it."""
         async with asyncio.timeout(PATIENCE_S), self._news:
             await self._news.wait_for(lambda: self.seq >= seq or self._ended)
+        self._assert_described()
         assert self.seq >= seq
 
     async def answered(self) -> None:
         """Wait until the server has said anything, or closed."""
         async with asyncio.timeout(PATIENCE_S), self._news:
             await self._news.wait_for(lambda: bool(self.frames) or self._ended)
+        self._assert_described()
 
     async def command(self, kind: str, **fields: Any) -> Frame:
         """Send a command; its `ack`, once the screen shows it, or its `error`."""
@@ -119,11 +161,14 @@ class Phone:
         """Wait until the server has closed the socket; its code."""
         async with asyncio.timeout(PATIENCE_S):
             await self._socket.wait_closed()
+            await self._reader
+        self._assert_described()
         return self.close_code
 
     async def hang_up(self) -> None:
         await self._socket.close()
         await self._reader
+        self._assert_described()
 
     def drop(self) -> None:
         """Lose the network: no closing handshake."""
