@@ -190,7 +190,7 @@ class TestJudging:
 
     @pytest.mark.parametrize("field", ["type", "seq", "event", "item", "totals", "budget"])
     def test_finds_what_is_missing(self, field: str) -> None:
-        (frame,) = (dict(frame) for frame in shown("event") if frame["event"] == "item_added")
+        frame = next(dict(frame) for frame in shown("event") if frame["event"] == "item_added")
         del frame[field]
         assert protocol.fault_to_client(frame)
 
