@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager
 import uvicorn
 from litestar import Litestar
 
+LIVE_PROTOCOL = "backend.live.protocol:LiveProtocol"
+PLAIN_PROTOCOL = "websockets-sansio"
+"""Sockets as Q-Less serves them, and as any ASGI server would."""
+
 
 @asynccontextmanager
 async def running(app: Litestar) -> AsyncIterator[None]:
@@ -31,14 +35,12 @@ async def running(app: Litestar) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def serving(app: Litestar, port: int = 0) -> AsyncIterator[str]:
+async def serving(app: Litestar, port: int = 0, ws: str = LIVE_PROTOCOL) -> AsyncIterator[str]:
     """A real uvicorn in this event loop; the address it answers at."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    config = uvicorn.Config(
-        app, log_config=None, ws="websockets-sansio", ws_max_size=16_384, ws_per_message_deflate=False
-    )
+    config = uvicorn.Config(app, log_config=None, ws=ws, ws_max_size=16_384, ws_per_message_deflate=False)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -45,6 +45,7 @@ from backend.carts.schemas import SessionOut
 from backend.carts.state import Budget, CartStatus, Line, Member, MemberRole
 from backend.kit.money import Totals
 from backend.kit.schema import Category, CommandId, Id, LimitMinor, Quantity, ScannedCode, Token
+from backend.live import Frame, text_frame
 
 MAX_FRAME_BYTES = 16_384
 
@@ -278,8 +279,8 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 
 
-def encode(frame: ToClient) -> str:
-    return _encoder.encode(frame).decode()
+def encode(frame: ToClient) -> Frame:
+    return text_frame(_encoder.encode(frame))
 
 
 def decode(text: str) -> ClientFrame:
@@ -291,7 +292,7 @@ def decode(text: str) -> ClientFrame:
     return _decoder.decode(text)
 
 
-def encode_entry(entry: Entry) -> str:
+def encode_entry(entry: Entry) -> Frame:
     """The `event` frame of a log entry: encoded once, sent to every phone."""
     frame = EventFrame(
         seq=entry.seq,

@@ -23,7 +23,7 @@ from backend.carts.presence import REPEAT_EVERY_S
 from backend.carts.rooms import Room
 from backend.kit.clock import Clock
 from backend.kit.mongo import StorageError
-from backend.live import Bus, Connection
+from backend.live import Bus, Connection, Frame
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class _PresenceMessage(msgspec.Struct, array_like=True):
 
 class _NoticeMessage(msgspec.Struct, array_like=True):
     user_id: str
-    frame: str
+    frame: bytes
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -151,7 +151,7 @@ class Rooms:
         message = bytes([_Message.NOTICE]) + _encode(_NoticeMessage(user_id, frame))
         self._bus.publish(_channel(session_id), message)
 
-    def _show(self, room: Room | None, user_id: str, frame: str) -> None:
+    def _show(self, room: Room | None, user_id: str, frame: Frame) -> None:
         for connection in room.connections if room else ():
             if connection.user_id == user_id:
                 connection.send(frame)
@@ -182,7 +182,7 @@ class Rooms:
                 self._tell_presence(room)
             case _Message.NOTICE:
                 notice = _decode_notice(body)
-                self._show(room, notice.user_id, notice.frame)
+                self._show(room, notice.user_id, Frame(notice.frame))
 
     def _present(self, room: Room) -> list[str]:
         return room.presence.all(room.connected, asyncio.get_running_loop().time())

@@ -100,7 +100,7 @@ class _Phone:
         self._carts = carts
         self._room = room
         self._user_id = user_id
-        self._connection = Connection(socket, user_id)
+        self._connection = Connection(socket.scope, socket.send, user_id)
 
     @classmethod
     async def admit(

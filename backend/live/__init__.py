@@ -1,7 +1,8 @@
 """Getting frames to screens, with no word of carts: a bus between processes, sockets with bounded queues.
 
 - `Bus` carries small messages between processes by Redis pub/sub. It may lose them and says so by `on_resync`.
-- `Connection` is one socket: frames go in at once, a writer task drains them, a slow phone is dropped.
+- `Connection` is one socket: a frame is written at once or queued in order; a slow phone is dropped.
+- `LiveProtocol`, given to uvicorn by `--ws`, lets one encoded frame go to every socket.
 - `close_codes` tells a client why a socket closed and whether it may come back.
 
 Nothing here is of record: whoever uses it can recover everything from MongoDB.
@@ -10,5 +11,6 @@ Nothing here is of record: whoever uses it can recover everything from MongoDB.
 from backend.live.bus import Bus
 from backend.live.close_codes import CloseCode
 from backend.live.connection import Connection
+from backend.live.frames import Frame, text_frame
 
-__all__ = ["Bus", "CloseCode", "Connection"]
+__all__ = ["Bus", "CloseCode", "Connection", "Frame", "text_frame"]

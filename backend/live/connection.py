@@ -1,12 +1,13 @@
-"""One socket's way out: frames are queued at once, a writer drains them, a slow phone is dropped."""
+"""One socket's way out: a frame is written at once, or waits behind those before it; a slow phone is dropped."""
 
 import asyncio
 from collections import deque
-from typing import Any
 
-from litestar import WebSocket
+from litestar.types import Scope, Send
 
 from backend.live.close_codes import CloseCode
+from backend.live.frames import Frame, text_of
+from backend.live.protocol import outlet_of
 
 MAX_QUEUED = 256
 """Frames that may wait for a phone. More, and it is dropped: it comes back with `since` and misses nothing."""
@@ -15,16 +16,23 @@ CLOSE_WITHIN_S = 5.0
 
 
 class Connection:
-    """The sending half of a socket.
+    """The sending half of a socket that was accepted.
 
-    `send` and `close` never wait and may be called from anywhere in the loop; `run_writer` is the only one
-    that touches the socket. After a close nothing more is queued.
+    `send` and `close` never wait and may be called from anywhere in the loop. While the phone keeps up, `send`
+    writes; when it does not, or the server gives no way past ASGI, frames queue for `run_writer`. Frames leave in
+    the order they came: `send` writes only while nothing is queued and nothing is in the writer's hands.
+
+    For a phone that reads nothing there are, at most, the transport's buffer up to its high-water mark and one
+    frame past it, and the queue. After a close nothing more is taken.
     """
 
-    def __init__(self, socket: WebSocket[Any, Any, Any], user_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, user_id: str) -> None:
         self.user_id = user_id
-        self._socket = socket
-        self._frames: deque[str] = deque()
+        self._asgi_send = send
+        self._outlet = outlet_of(scope)
+        self._write_now = self._outlet.write_now if self._outlet else _never
+        self._all_written = True
+        self._frames: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._closing: CloseCode | None = None
         self._patience: asyncio.Timeout | None = None
@@ -33,8 +41,10 @@ class Connection:
     def is_open(self) -> bool:
         return self._closing is None
 
-    def send(self, frame: str) -> None:
-        """Queue one encoded frame."""
+    def send(self, frame: Frame) -> None:
+        """Write the frame, or queue it."""
+        if self._all_written and self._write_now(frame):
+            return
         if self._closing is not None:
             return
         if len(self._frames) >= MAX_QUEUED:
@@ -42,41 +52,49 @@ class Connection:
             self.close(CloseCode.TOO_SLOW)
             return
         self._frames.append(frame)
+        self._all_written = False
         self._wake.set()
 
     def close(self, code: CloseCode) -> None:
         """Send what is queued, then close with this code; the first call counts."""
         if self._closing is None:
             self._closing = code
+            self._all_written = False
             self._wake.set()
             if self._patience is not None:
                 self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_WITHIN_S)
 
     async def run_writer(self) -> None:
-        """Write until closed; then close the socket. Raises what the socket raises when the phone is gone.
+        """Write what is queued until closed; then close the socket. Raises what ASGI raises when the phone is gone.
 
         Raises:
-            TimeoutError: closed, but the phone reads nothing, not even that.
+            TimeoutError: closed, but the phone reads nothing, not even that; it was cut off.
         """
         try:
             async with asyncio.timeout(None if self.is_open else CLOSE_WITHIN_S) as self._patience:
                 await self._write()
+        except TimeoutError:
+            if self._outlet is not None:
+                self._outlet.abort()
+            raise
         finally:
             self._patience = None
 
     async def _write(self) -> None:
-        send = self._socket.send
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._frames:
-                await send({"type": "websocket.send", "text": self._frames.popleft(), "bytes": None})
+                text = text_of(self._frames.popleft())
+                await self._asgi_send({"type": "websocket.send", "text": text, "bytes": None})
             if self._closing is not None:
-                await send(
-                    {
-                        "type": "websocket.close",
-                        "code": int(self._closing),
-                        "reason": self._closing.name.lower(),
-                    }
+                reason = self._closing.name.lower()
+                await self._asgi_send(
+                    {"type": "websocket.close", "code": int(self._closing), "reason": reason}
                 )
                 return
+            self._all_written = True
+
+
+def _never(_: Frame) -> bool:
+    return False

@@ -105,7 +105,14 @@ def command(application: list[str], port: int) -> list[str]:
     """uvicorn, for all alike: no compression, no access log."""
     return [
         *(sys.executable, "-m", "uvicorn", *application, "--host", "127.0.0.1", "--port", str(port)),
-        *("--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--loop", "uvloop"),
+        *(
+            "--ws",
+            "backend.live.protocol:LiveProtocol",
+            "--ws-per-message-deflate",
+            "false",
+            "--loop",
+            "uvloop",
+        ),
         *("--http", "httptools", "--no-access-log", "--log-level", "warning"),
     ]
 

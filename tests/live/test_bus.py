@@ -1,25 +1,19 @@
-"""The bus between processes on a real redis-server, also when that goes away, and a socket's way out."""
+"""The bus between processes on a real redis-server, also when that goes away."""
 
 import asyncio
 import os
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from litestar import Litestar, WebSocket, websocket
-from websockets.asyncio.client import connect
 
 from backend.kit import redis
 from backend.kit.embedded import EmbeddedRedis, free_port
 from backend.kit.tasks import Background
-from backend.live import Bus, CloseCode, Connection, bus, connection
+from backend.live import Bus, bus
 from backend.live.bus import MAX_WAITING
-from backend.live.connection import MAX_QUEUED
-from tests.support import serving
 
 
 class Process:
@@ -221,117 +215,3 @@ class TestWithoutRedis:
         assert len(one.bus._out) == MAX_WAITING
         if how is signal.SIGSTOP:
             send_signal(server, signal.SIGCONT)
-
-
-class Wire:
-    """The sending half of a socket; `stuck` while the phone does not read."""
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.open = asyncio.Event()
-        self.open.set()
-
-    async def send(self, message: dict[str, Any]) -> None:
-        await self.open.wait()
-        self.sent.append(message)
-
-
-class TestConnection:
-    async def test_sends_in_order_and_what_was_queued_before_the_close(self) -> None:
-        wire = Wire()
-        connection = Connection(wire, "usr_1")  # type: ignore[arg-type]
-        for n in range(3):
-            connection.send(str(n))
-        connection.close(CloseCode.NOT_FOUND)
-        connection.send("too late")
-        await connection.run_writer()
-        assert [message.get("text") for message in wire.sent[:3]] == ["0", "1", "2"]
-        assert wire.sent[3:] == [{"type": "websocket.close", "code": 4404, "reason": "not_found"}]
-
-    async def test_a_slow_phone_is_dropped_and_costs_no_more(self) -> None:
-        wire = Wire()
-        wire.open.clear()
-        connection = Connection(wire, "usr_1")  # type: ignore[arg-type]
-        writer = asyncio.create_task(connection.run_writer())
-        await asyncio.sleep(0)
-        for n in range(MAX_QUEUED * 3):
-            connection.send(str(n))
-        assert not connection.is_open
-        assert len(connection._frames) == 0
-        wire.open.set()
-        await asyncio.wait_for(writer, 5)
-        assert wire.sent[-1]["code"] == CloseCode.TOO_SLOW
-
-    async def test_a_phone_that_never_reads_again_is_abandoned(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection, "CLOSE_WITHIN_S", 0.1)
-        wire = Wire()
-        wire.open.clear()
-        slow, late = (Connection(wire, "usr_1") for _ in range(2))  # type: ignore[arg-type]
-        writer = asyncio.create_task(slow.run_writer())
-        await asyncio.sleep(0.3)
-        assert not writer.done()
-        slow.send("never read")
-        slow.close(CloseCode.RESTARTING)
-        late.close(CloseCode.RESTARTING)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(writer, 5)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(late.run_writer(), 5)
-
-    async def test_what_comes_for_a_phone_that_is_gone_is_taken_and_forgotten(self) -> None:
-        class Broken:
-            async def send(self, message: dict[str, Any]) -> None:
-                raise ConnectionResetError
-
-        gone = Connection(Broken(), "usr_1")  # type: ignore[arg-type]
-        gone.send("lost")
-        with pytest.raises(ConnectionResetError):
-            await gone.run_writer()
-        for n in range(MAX_QUEUED * 3):
-            gone.send(str(n))
-        gone.close(CloseCode.RESTARTING)
-        assert len(gone._frames) == 0
-
-    async def test_a_frame_that_comes_while_another_is_sent_is_not_forgotten(self) -> None:
-        wire = Wire()
-        wire.open.clear()
-        busy = Connection(wire, "usr_1")  # type: ignore[arg-type]
-        writer = asyncio.create_task(busy.run_writer())
-        busy.send("1")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        busy.send("2")
-        wire.open.set()
-        await asyncio.sleep(0.01)
-        busy.close(CloseCode.RESTARTING)
-        await asyncio.wait_for(writer, 5)
-        assert [message.get("text") for message in wire.sent] == ["1", "2", None]
-
-
-class TestConnectionOnARealSocket:
-    async def test_ends_although_the_phone_sleeps_with_a_full_window(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(connection, "CLOSE_WITHIN_S", 0.5)
-        ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-
-        @websocket("/")
-        async def flood(socket: WebSocket[Any, Any, Any]) -> None:
-            await socket.accept()
-            slow = Connection(socket, "usr_1")
-            writer = asyncio.create_task(slow.run_writer())
-            while slow.is_open:
-                slow.send("x" * 65_536)
-                await asyncio.sleep(0)
-            await asyncio.wait([writer])
-            ended.set_result(writer.exception())
-
-        sleeping = socket.socket()
-        sleeping.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        async with serving(Litestar([flood], logging_config=None)) as address:
-            sleeping.connect(("127.0.0.1", int(address.rsplit(":", 1)[1])))
-            sleeping.setblocking(False)
-            phone = await connect(f"{address.replace('http', 'ws')}/", sock=sleeping, ping_interval=None)
-            phone.transport.pause_reading()
-            assert isinstance(await asyncio.wait_for(ended, 20), TimeoutError)
-            phone.transport.abort()

@@ -9,12 +9,17 @@ import pytest
 from litestar import Litestar
 from websockets.asyncio.client import connect
 
+from backend import documents
+from backend.app import create_app
 from backend.carts import Notice, presence
 from backend.carts.commands import AddItem
 from backend.carts.service import RESUME_AT_MOST
 from backend.catalog import Product
+from backend.kit import mongo
 from backend.live import CloseCode
+from backend.settings import Settings
 from tests.phones import Phone, phone_at, pick_up
+from tests.support import PLAIN_PROTOCOL, serving
 from tests.world import Person, guest, open_store, services_of, start_session, stock
 
 
@@ -251,6 +256,22 @@ class TestCommands:
             assert (await member.command("leave"))["type"] == "ack"
             assert await member.closed() == CloseCode.NOT_FOUND
             await host.until(is_event("member_left", left=family.member.user_id))
+
+
+class TestUnderAnyServer:
+    async def test_a_scan_is_acked_and_shown_without_the_way_past_asgi(
+        self, settings: Settings, database: mongo.Database, addresses: list[str], family: Family
+    ) -> None:
+        async with serving(create_app(settings), ws=PLAIN_PROTOCOL) as plain:
+            await documents.bind(database)
+            async with (
+                phone_at(plain, family.session_id, family.host.token) as mine,
+                phone_at(addresses[0], family.session_id, family.member.token) as theirs,
+            ):
+                for product in family.products:
+                    await mine.scan(product.barcode)
+                await theirs.reaches(mine.seq)
+                assert theirs.lines == mine.lines
 
 
 class TestPresence:
