@@ -18,6 +18,7 @@ from backend.carts.frames import FromClient, ToClient
 from backend.carts.schemas import SessionOut
 from backend.carts.state import Budget, BudgetRule, BudgetStatus, CartStatus, Line, Member, MemberRole
 from backend.kit.money import Totals
+from backend.live.frames import text_of
 
 _MOTHER, _DAUGHTER = "usr_06gznf5b2q8m4t7w0x3z", "usr_06gznf6e9r1k5v8y2a4c"
 _BROTHER = "usr_06gznf7h3t6m0q9x5b8e"
@@ -169,5 +170,5 @@ def examples() -> list[dict[str, Any]]:
             allowances=told.allowances,
             category_budgets=told.category_budgets,
         )
-        shown.append(msgspec.json.decode(frames.encode_entry(entry)))
+        shown.append(msgspec.json.decode(text_of(frames.encode_entry(entry))))
     return shown
