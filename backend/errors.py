@@ -17,7 +17,7 @@
     ├── Unprocessable           422  well-formed, yet it contradicts what was said before
     │   └── IdReused
     ├── TooMany                 429  slower, please
-    │   └── CartBusy
+    │   └── CartBusy, TooManyTries
     └── Unavailable             503  ours to mend; the same request may be sent again
         └── CommitDelayed, GatewayUnavailable, StorageUnavailable
 
@@ -47,6 +47,7 @@ class AppError(Exception):
         title: what the code means, the same in every occurrence.
         category: what kind of no it is.
         retryable: whether the very same request may succeed later.
+        retry_after_s: when that may be, if it is.
         detail: this occurrence, in words for the developer or the shopper.
         errors: for invalid input, one `{field, message}` for each fault.
     """
@@ -55,6 +56,7 @@ class AppError(Exception):
     title: ClassVar[str] = "The request cannot be fulfilled"
     category: ClassVar[Category] = Category.INVALID
     retryable: ClassVar[bool] = False
+    retry_after_s: int = 1
 
     def __init__(self, detail: str = "", errors: list[dict[str, str]] | None = None) -> None:
         self.detail = detail or f"{self.title}."
@@ -312,6 +314,15 @@ class TooMany(AppError):
 class CartBusy(TooMany):
     code = "cart_busy"
     title = "Too many commands wait on this cart"
+
+
+class TooManyTries(TooMany):
+    code = "too_many_tries"
+    title = "Too many wrong tries; wait before the next"
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(detail or f"{self.title}: {retry_after_s} s.")
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(AppError):

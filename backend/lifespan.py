@@ -16,6 +16,7 @@ from backend.kit.clock import Clock
 from backend.kit.outbox import Outbox
 from backend.kit.secrets import Keyring
 from backend.kit.tasks import Background
+from backend.kit.throttle import Throttle
 from backend.live import Bus
 from backend.payments import Gateway, Payments, SandboxGateway, Settlement, run_expiry
 from backend.rewards import Rewards
@@ -34,6 +35,7 @@ class Services:
     client: mongo.Client
     redis: redis.Client
     bus: Bus
+    throttle: Throttle
     outbox: Outbox
     accounts: Accounts
     stores: Stores
@@ -97,6 +99,7 @@ def _wire(
         client=client,
         redis=redis_client,
         bus=bus,
+        throttle=Throttle(redis_client),
         outbox=outbox,
         accounts=Accounts(settings, clock, keyring),
         stores=stores,

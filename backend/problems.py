@@ -65,17 +65,17 @@ def to_problem(error: AppError) -> Problem:
     )
 
 
-def _respond(problem: Problem) -> Response[bytes]:
+def _respond(problem: Problem, retry_after_s: int = 1) -> Response[bytes]:
     headers = {"www-authenticate": "Bearer"} if problem.status == 401 else {}
     if problem.retryable:
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(retry_after_s)
     return Response(
         msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
     )
 
 
 def on_app_error(_: Request[Any, Any, Any], error: AppError) -> Response[bytes]:
-    return _respond(to_problem(error))
+    return _respond(to_problem(error), error.retry_after_s)
 
 
 def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -8,6 +8,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 
 from backend.accounts import BEARER, Caller, signed_in
 from backend.carts.commands import AddItem, RemoveItem
+from backend.carts.guessing import join_limits
 from backend.carts.schemas import (
     AddIn,
     CommittedOut,
@@ -19,7 +20,9 @@ from backend.carts.schemas import (
     session_out,
 )
 from backend.carts.service import Carts
+from backend.errors import JoinLinkInvalid
 from backend.kit.ids import new_id
+from backend.kit.throttle import Throttle
 
 IdempotencyKey = Annotated[
     str | None,
@@ -57,10 +60,16 @@ async def start_session(
     tags=["Session"],
     operation_id="joinSession",
     summary="Join a session by its link",
-    description="A guest's token is enough. Joining twice is joining once.",
+    description="A guest's token is enough. Joining twice is joining once. Who tries many wrong tokens must wait.",
 )
-async def join_session(data: JSONBody[JoinIn], request: Caller, carts: NamedDependency[Carts]) -> SessionOut:
-    return await carts.join(request.user, data)
+async def join_session(
+    data: JSONBody[JoinIn],
+    request: Caller,
+    carts: NamedDependency[Carts],
+    throttle: NamedDependency[Throttle],
+) -> SessionOut:
+    async with throttle.counting(*join_limits(request), wrong=JoinLinkInvalid):
+        return await carts.join(request.user, data)
 
 
 @get(

@@ -19,7 +19,7 @@ from pymongo.errors import AutoReconnect, NetworkTimeout
 
 from backend import documents
 from backend.app import MAX_BODY_BYTES, create_app
-from backend.errors import CartLocked, InvalidField
+from backend.errors import CartLocked, InvalidField, TooManyTries
 from backend.kit import mongo
 from backend.kit.embedded import EmbeddedMongo
 from backend.settings import Settings
@@ -278,6 +278,13 @@ class TestFailures:
         found = problem(await api.get(raising(CartLocked())), 409, "cart_locked")
         assert (found["title"], found["detail"]) == (CartLocked.title, f"{CartLocked.title}.")
         assert "retryable" not in found
+
+    async def test_that_ask_to_wait_say_how_long(self, api: Api, raising: Callable[[Exception], str]) -> None:
+        response = await api.get(raising(TooManyTries(retry_after_s=37)))
+        found = problem(response, 429, "too_many_tries")
+        assert found["retryable"] is True
+        assert found["detail"] == "Too many wrong tries; wait before the next: 37 s."
+        assert response.headers["retry-after"] == "37"
 
     async def test_that_are_answers_name_each_fault(
         self, api: Api, raising: Callable[[Exception], str]
