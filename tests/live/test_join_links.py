@@ -12,7 +12,9 @@ import pytest
 from litestar import Litestar
 
 from backend.carts import guessing
+from backend.settings import Settings
 from backend.stores import Store
+from tests.factories import FakeClock
 from tests.world import Person, guest, open_store, services_of, start_session
 
 
@@ -69,13 +71,13 @@ class TestToken:
         host = await guest(clients[0])
         session = await start_session(host, store)
         path = f"/session/{session['session_id']}/join-link"
-        tokens = [(await host.post(path))["token"] for _ in range(200)]
+        tokens = [(await host.post(path))["token"] for _ in range(64)]
         raw = [base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)) for token in tokens]
         assert {len(value) for value in raw} == {24}
-        assert len(set(raw)) == 200
-        # Of 200 fair coins between 50 and 150 are heads, but for one run in 10**12; so is each of the 192 bits.
+        assert len(set(raw)) == 64
+        # Of 64 fair coins between 7 and 57 show heads, but for one run in 10**11; so does each of the 192 bits.
         ones = [sum(value[n // 8] >> n % 8 & 1 for value in raw) for n in range(192)]
-        assert all(50 < count < 150 for count in ones)
+        assert all(7 <= count <= 57 for count in ones)
 
     async def test_is_in_the_fragment_of_the_url_alone(self, link: dict[str, Any]) -> None:
         url = urlsplit(link["url"])
@@ -97,6 +99,18 @@ class TestToken:
         services = services_of(apps[0])
         stored = services.client[services.settings.qless_database]["join_links"]
         assert await stored.count_documents({"_id": link["token"]}) == 0
+
+    async def test_expires(
+        self, app: Litestar, api: httpx.AsyncClient, clock: FakeClock, settings: Settings
+    ) -> None:
+        session = await start_session(await guest(api), await open_store(services_of(app)))
+        in_time, late = await guest(api), await guest(api)
+        clock.advance(seconds=settings.qless_join_ttl_s - 1)
+        await in_time.refresh()
+        assert (await join(in_time, session["join"]["token"])).status_code == 200
+        clock.advance(seconds=1)
+        await late.refresh()
+        assert (await join(late, session["join"]["token"])).status_code == 404
 
     async def test_ends_with_the_next_one(self, store: Store, clients: list[httpx.AsyncClient]) -> None:
         host, visitor = await guest(clients[0]), await guest(clients[1])
