@@ -115,6 +115,10 @@ class Phone:
         """Send something that is judged by the server alone."""
         await self._socket.send(text)
 
+    async def send_in_pieces(self, pieces: list[str]) -> None:
+        """One message in several frames."""
+        await self._socket.send(pieces)
+
     async def until(self, matches: Callable[[Frame], bool], seen: int = 0) -> Frame:
         """The first frame so far, or to come, that matches; without the first `seen`."""
         async with asyncio.timeout(PATIENCE_S), self._news:

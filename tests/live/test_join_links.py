@@ -75,7 +75,7 @@ class TestToken:
         raw = [base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)) for token in tokens]
         assert {len(value) for value in raw} == {24}
         assert len(set(raw)) == 64
-        # Of 64 fair coins between 7 and 57 show heads, but for one run in 10**11; so does each of the 192 bits.
+        # That 64 fair coins show fewer than 7 or more than 57 heads happens once in 10**11 times; here are 192 bits.
         ones = [sum(value[n // 8] >> n % 8 & 1 for value in raw) for n in range(192)]
         assert all(7 <= count <= 57 for count in ones)
 

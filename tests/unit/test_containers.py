@@ -157,6 +157,12 @@ class TestCompose:
         for name in ("mongo-1", "mongo-2", "mongo-3", "mongo-init", "redis"):
             assert SERVICES[name]["networks"] == ["data"]
 
+    def test_the_proxy_tells_the_servers_its_clients_own_address(self) -> None:
+        """They believe whoever reaches them; Caddy replaces what a client claims unless told to trust it."""
+        caddyfile = (ROOT / "scripts/deploy/Caddyfile").read_text()
+        assert SERVICES["app-1"]["environment"]["FORWARDED_ALLOW_IPS"] == "*"
+        assert not re.search(r"trusted_proxies|forwarded|header_up", caddyfile, re.IGNORECASE)
+
     def test_redis_keeps_nothing(self) -> None:
         command = SERVICES["redis"]["command"]
         assert command[command.index("--save") + 1] == ""
