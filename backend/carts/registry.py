@@ -23,7 +23,7 @@ from backend.carts.presence import REPEAT_EVERY_S
 from backend.carts.rooms import Room
 from backend.kit.clock import Clock
 from backend.kit.mongo import StorageError
-from backend.live import Bus, Connection, Frame
+from backend.live import Bus, Connection, Frame, SocketsOfUser
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         self._loading: dict[str, asyncio.Task[Room]] = {}
         self._saved: dict[str, tuple[int, float]] = {}
+        self._sockets = SocketsOfUser()
         self._check_now = asyncio.Event()
         bus.on_resync.append(self._check_now.set)
 
@@ -127,6 +128,7 @@ class Rooms:
                 lambda: self._heard(room),
             )
         room.connections.add(connection)
+        self._sockets.enter(connection)
         self._presence_changed(room)
 
     def _heard(self, room: Room) -> None:
@@ -137,6 +139,7 @@ class Rooms:
     def leave(self, room: Room, connection: Connection) -> None:
         """A phone is gone."""
         room.connections.discard(connection)
+        self._sockets.leave(connection)
         room.last_used = now = asyncio.get_running_loop().time()
         if room.state and connection.user_id in room.state.members:
             room.presence.lost(connection.user_id, now)

@@ -3,6 +3,7 @@
 - `Bus` carries small messages between processes by Redis pub/sub. It may lose them and says so by `on_resync`.
 - `Connection` is one socket: a frame is written at once or queued in order; a slow phone is dropped.
 - `LiveProtocol`, given to uvicorn by `--ws`, lets one encoded frame go to every socket.
+- `SocketsOfUser` closes a user's oldest socket when there are too many.
 - `close_codes` tells a client why a socket closed and whether it may come back.
 
 Nothing here is of record: whoever uses it can recover everything from MongoDB.
@@ -12,5 +13,6 @@ from backend.live.bus import Bus
 from backend.live.close_codes import CloseCode
 from backend.live.connection import Connection
 from backend.live.frames import Frame, text_frame
+from backend.live.sockets_of_user import SocketsOfUser
 
-__all__ = ["Bus", "CloseCode", "Connection", "Frame", "text_frame"]
+__all__ = ["Bus", "CloseCode", "Connection", "Frame", "SocketsOfUser", "text_frame"]
