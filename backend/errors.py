@@ -13,7 +13,8 @@
     │       PaymentNotFound, OrderNotFound, LineNotFound, MemberNotFound, GatewayNotFound
     ├── Conflict                409  true a moment ago, or never in this state
     │   └── ContactTaken, AlreadyRegistered, CartClosed, CartLocked, CartFull, CartEmpty, FamilyFull,
-    │       LastAdult, NotWaiting, ItemsWaiting, NothingToUndo, QuantityTooLarge, MoneyTooLarge, QuoteStale, QuoteExpired, QuoteTampered, PassUsed
+    │       LastAdult, NotWaiting, ItemsWaiting, NothingToUndo, QuantityTooLarge, MoneyTooLarge, QuoteStale,
+    │       QuoteExpired, QuoteTampered, PassUsed, TooManySessions
     ├── Unprocessable           422  well-formed, yet it contradicts what was said before
     │   └── IdReused
     ├── TooMany                 429  slower, please
@@ -291,6 +292,11 @@ class QuoteTampered(Conflict):
 class PassUsed(Conflict):
     code = "pass_used"
     title = "The exit pass of this order has been used"
+
+
+class TooManySessions(Conflict):
+    code = "too_many_sessions"
+    title = "You host as many open carts as one may; pay or leave one of them"
 
 
 class Unprocessable(AppError):

@@ -28,7 +28,7 @@ Others use `Carts` and what is named here.
 
 from backend.carts.asyncapi import socket_description
 from backend.carts.commands import LockCheckout, MarkPaid, RelockCheckout, UnlockCheckout
-from backend.carts.documents import JoinLinkDocument, SessionDocument
+from backend.carts.documents import HostDocument, JoinLinkDocument, SessionDocument
 from backend.carts.frames import Notice
 from backend.carts.log import CartLog
 from backend.carts.log import prepare as prepare_log
@@ -38,7 +38,7 @@ from backend.carts.service import Carts, run_abandonment
 from backend.carts.sockets import cart_socket
 from backend.carts.state import Budget, CartState, CartStatus, Line
 
-DOCUMENTS = [SessionDocument, JoinLinkDocument]
+DOCUMENTS = [SessionDocument, HostDocument, JoinLinkDocument]
 ROUTES = [*_ROUTES, cart_socket, socket_description]
 
 __all__ = [

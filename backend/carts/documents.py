@@ -49,6 +49,16 @@ class SessionDocument(Document):
         ]
 
 
+class HostDocument(Document):
+    """A user's places for carts of their own: `{session_id, at}` each, those that are over until room is needed."""
+
+    id: str  # type: ignore[assignment]
+    places: list[dict[str, Any]]
+
+    class Settings:
+        name = "hosts"
+
+
 class JoinLinkDocument(Document):
     """A way into a cart; `_id` is the digest of its token. Open while `number` is the cart's `join_link`."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
@@ -30,6 +31,7 @@ from backend.carts.registry import Rooms
 from backend.carts.rooms import Room
 from backend.carts.schemas import JoinIn, JoinOut, SessionOut, StartIn, session_out
 from backend.carts.state import Budget, BudgetRule, CartState
+from backend.carts.store_places import take_place
 from backend.catalog import Catalog, Product
 from backend.errors import AppError
 from backend.kit.clock import Clock
@@ -92,13 +94,22 @@ class Carts:
         command = StartSession(
             shop.store_id, shop.market, shop.currency, budget_rule, principal.name, data.budget_limit_minor
         )
-        room = self.rooms.new(new_id("ses"))
+        session_id = new_id("ses")
+        if not await take_place(principal.user_id, session_id, self._clock.now()):
+            raise errors.TooManySessions
+        room = self.rooms.new(session_id)
         try:
             await self._run(room, Request(principal.user_id, new_id("cmd"), command), _NO_PRODUCT)
         except AppError:
             self.rooms.drop(room)
             raise
-        return session_out(_state(room), await self._new_join_link(_state(room)))
+        join_link, _ = await asyncio.gather(self._new_join_link(_state(room)), self._save_first(room))
+        return session_out(_state(room), join_link)
+
+    async def _save_first(self, room: Room) -> None:
+        """The first snapshot, so that the cart is listed from its first moment; missed, it is made a little later."""
+        with suppress(StorageError):
+            await store.save_snapshots_forward([(room.session_id, store.encode_snapshot(_state(room)))])
 
     async def join(self, principal: Principal, data: JoinIn) -> SessionOut:
         """Enter a cart by its join link; entering twice is entering once."""
