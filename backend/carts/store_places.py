@@ -5,7 +5,6 @@ update, so that nothing is begun that would have to be undone. It is given up wh
 one more: then the snapshots tell which carts are over.
 """
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from backend.carts.documents import HostDocument, SessionDocument
@@ -27,14 +26,16 @@ async def take_place(user_id: str, session_id: str, now: datetime) -> bool:
 
 
 async def _push(user_id: str, session_id: str, now: datetime) -> bool:
-    hosts = HostDocument.get_pymongo_collection()
+    """False when all places are taken, or the user's document was made by somebody else at this very moment."""
     has_room = {"_id": user_id, f"places.{MAX_OPEN - 1}": {"$exists": False}}
-    push = {"$push": {"places": {"session_id": session_id, "at": now}}}
-    with suppress(DuplicateKeyError):
-        await hosts.update_one(has_room, push, upsert=True)
-        return True
-    # All are taken, or somebody else made the document a moment ago.
-    return (await hosts.update_one(has_room, push)).matched_count == 1
+    place = {"session_id": session_id, "at": now}
+    try:
+        await HostDocument.get_pymongo_collection().update_one(
+            has_room, {"$push": {"places": place}}, upsert=True
+        )
+    except DuplicateKeyError:
+        return False
+    return True
 
 
 async def _give_up(user_id: str, now: datetime) -> None:
