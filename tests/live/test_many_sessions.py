@@ -10,7 +10,7 @@ from litestar import Litestar
 
 from backend.carts import CartStatus
 from backend.carts.log import COLLECTION
-from backend.carts.store_places import BEGINS_WITHIN, MAX_OPEN
+from backend.carts.store_places import BEGINS_WITHIN, MAX_OPEN, take_place
 from backend.kit import mongo
 from backend.stores import Store
 from tests.factories import FakeClock
@@ -105,11 +105,12 @@ class TestPlace:
         assert (await start(host, store))[0] == 201
 
     async def test_of_a_start_that_came_to_nothing_is_free_after_a_while(
-        self, app: Litestar, api: httpx.AsyncClient, clock: FakeClock, database: mongo.Database
+        self, app: Litestar, api: httpx.AsyncClient, clock: FakeClock
     ) -> None:
         store, host = await open_store(services_of(app)), await guest(api)
-        sessions = await start_all(host, store)
-        await database["sessions"].delete_one({"_id": sessions[0]})
+        assert await take_place(host.user_id, "ses_whose_process_died", clock.now())
+        for _ in range(MAX_OPEN - 1):
+            assert (await start(host, store))[0] == 201
         assert await start(host, store) == REFUSED
         clock.advance(seconds=BEGINS_WITHIN.total_seconds() + 1)
         assert (await start(host, store))[0] == 201
