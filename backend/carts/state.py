@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -38,6 +39,10 @@ class Member(msgspec.Struct, frozen=True):
     joined_at: datetime
 
 
+LineKind = tuple[str, str, int, int, bool]
+"""Product, member, price, tax rate, and whether it waits: a scan goes to the first line of its kind."""
+
+
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """So many of one product, scanned by one member at one price.
 
@@ -58,6 +63,10 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     added_by: str
     category: str = ""
     waiting: bool = False
+
+    @property
+    def kind(self) -> LineKind:
+        return self.product_id, self.added_by, self.unit_price_minor, self.tax_rate_bp, self.waiting
 
 
 class BudgetRule(msgspec.Struct, frozen=True):
@@ -101,7 +110,7 @@ class Act(msgspec.Struct, frozen=True, array_like=True):
     after: Line | None
 
 
-class CartState(msgspec.Struct):
+class CartState(msgspec.Struct, dict=True):
     """A cart after its first `seq` events. Only `rules.apply` changes it.
 
     Attributes:
@@ -136,6 +145,24 @@ class CartState(msgspec.Struct):
     acts: dict[str, Act] = {}
     items_seq: int = 0
     answers: dict[str, Answer] = {}
+
+    @cached_property
+    def first_lines(self) -> dict[LineKind, str]:
+        """The line id of the first line of each kind. Made when it is asked for, not part of what is stored."""
+        first: dict[LineKind, str] = {}
+        for line in self.lines.values():
+            first.setdefault(line.kind, line.line_id)
+        return first
+
+    def keep_first_lines(self, before: Line | None, after: Line | None) -> None:
+        """Let `first_lines`, where it was made, follow the change of a line."""
+        first: dict[LineKind, str] | None = self.__dict__.get("first_lines")
+        if first is None or (before and after and before.waiting == after.waiting):
+            return
+        if before is None and after is not None:
+            first.setdefault(after.kind, after.line_id)
+        else:
+            del self.first_lines
 
     @property
     def waits(self) -> bool:

@@ -98,6 +98,7 @@ def test_what_is_spent_is_the_sum_of_the_lines_after_every_step(steps: list[Any]
         take(cart, by, what, *how)
         state = cart.cart
         assert state.totals.total_minor == in_bill(state)
+        assert state.first_lines == replay(cart.entries).first_lines
         assert state.totals == price([x for x in state.lines.values() if not x.waiting], "INR").totals
         assert (state.budget is None) == (state.limit_minor is None)
         assert state.budget is None or state.budget.spent_minor == in_bill(state)

@@ -119,6 +119,7 @@ def _put_line(state: CartState, entry: Entry, line_id: str, after: Line | None, 
         del state.lines[line_id]
     else:
         state.lines[line_id] = after
+    state.keep_first_lines(before, after)
     state.items_seq = entry.seq
     if undoes is None:
         state.acts[entry.by] = Act(entry.seq, entry.at, before, after)

@@ -40,17 +40,8 @@ def add(state: CartState, member: Member, command: AddItem, facts: Facts, now: d
         return Rejection("product_not_found")
     price, rate = scanned.unit_price_minor, scanned.tax_rate_bp
     waits = member.role is MemberRole.CHILD and not _within_allowance(state, member, price * command.qty)
-    before = None
-    for line in state.lines.values():
-        if (
-            line.product_id == scanned.product_id
-            and line.added_by == member.user_id
-            and line.unit_price_minor == price
-            and line.tax_rate_bp == rate
-            and line.waiting == waits
-        ):
-            before = line
-            break
+    line_id = state.first_lines.get((scanned.product_id, member.user_id, price, rate, waits))
+    before = state.lines[line_id] if line_id else None
     if before is None and len(state.lines) >= MAX_LINES:
         return Rejection("cart_full")
     qty = command.qty + (before.qty if before else 0)
