@@ -21,6 +21,19 @@ from tests.support import running, serving
 from tests.world import SANDBOX_SECRET
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    chaos = parser.getgroup("chaos", "tests/chaos")
+    chaos.addoption("--full", action="store_true", help="the full number of trials, which takes hours")
+    chaos.addoption("--seed", type=int, help="repeat the random choices of the run that printed it")
+
+
+@pytest.fixture(scope="session")
+def chaos_seed(pytestconfig: pytest.Config) -> int:
+    """`--seed`, or a new one."""
+    given: int | None = pytestconfig.getoption("seed")
+    return secrets.randbelow(10**6) if given is None else given
+
+
 @pytest.fixture(scope="session")
 def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`MONGODB_URL` when it is given, else an embedded mongod."""
