@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
-from pymongo import AsyncMongoClient
 from pymongo.read_concern import ReadConcern
 
 from backend.carts import CartLog, prepare_log
@@ -20,14 +18,6 @@ from tests.proxy import Proxy
 LOG = COLLECTION.encode()
 WRITE = b"insert"
 APPENDED, TAKEN = Outcome.APPENDED, Outcome.TAKEN
-
-
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch) -> LogCommands:
-    """What clients that are made from here on send to the log."""
-    listener = LogCommands()
-    monkeypatch.setattr(mongo, "AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[listener]))
-    return listener
 
 
 class TestDuplicates:
@@ -53,7 +43,7 @@ class TestDuplicates:
 
 @pytest.fixture
 async def slow(
-    settings: Settings, database: mongo.Database, monkeypatch: pytest.MonkeyPatch, commands: LogCommands
+    settings: Settings, database: mongo.Database, monkeypatch: pytest.MonkeyPatch, log_commands: LogCommands
 ) -> AsyncIterator[tuple[CartLog, Proxy]]:
     """A log whose way to mongod can be disturbed, and whose operations time out soon."""
     monkeypatch.setattr(mongo, "TIMEOUT_MS", 400)
@@ -62,7 +52,7 @@ async def slow(
         try:
             async with running_log(mongo.open_database(client, settings.qless_database)) as log:
                 await all_of(append(log, first_entry()))
-                commands.sent.clear()
+                log_commands.sent.clear()
                 yield log, proxy
         finally:
             await client.close()
@@ -85,7 +75,7 @@ class TestTimeOuts:
         assert await logged(database, entry.session_id) == [entry]
 
     async def test_a_write_that_lands_before_its_repeat_is_ours(
-        self, slow: Slow, database: mongo.Database, commands: LogCommands
+        self, slow: Slow, database: mongo.Database, log_commands: LogCommands
     ) -> None:
         log, proxy = slow
         entry = first_entry()
@@ -97,7 +87,7 @@ class TestTimeOuts:
         proxy.requests.release()
         assert await all_of([outcome]) == [APPENDED]
         assert await logged(database, entry.session_id) == [entry]
-        assert_identical(commands)
+        assert_identical(log_commands)
 
     async def test_a_rival_who_comes_in_between_wins(self, slow: Slow, database: mongo.Database) -> None:
         log, proxy = slow
@@ -145,7 +135,7 @@ class TestTimeOuts:
 
 class TestLostAnswers:
     async def test_are_asked_for_again_and_it_is_in_once(
-        self, slow: Slow, database: mongo.Database, commands: LogCommands
+        self, slow: Slow, database: mongo.Database, log_commands: LogCommands
     ) -> None:
         log, proxy = slow
         entry = first_entry()
@@ -156,8 +146,8 @@ class TestLostAnswers:
         assert not outcome.done()
         assert await all_of([outcome]) == [APPENDED]
         assert await logged(database, entry.session_id) == [entry]
-        assert len(commands.inserts) == 2
-        assert_identical(commands)
+        assert len(log_commands.inserts) == 2
+        assert_identical(log_commands)
 
     @pytest.mark.parametrize("away_s", [0, 0.6], ids=["back at once", "away past the time-out"])
     async def test_by_a_cut_after_the_write_are_too(
@@ -178,9 +168,9 @@ class TestLostAnswers:
             assert await logged(database, written.session_id) == [written]
 
 
-def assert_identical(commands: LogCommands) -> None:
+def assert_identical(log_commands: LogCommands) -> None:
     """Every insert carried the same bytes."""
-    assert len({b"".join(document.raw for document in documents) for documents in commands.inserts}) == 1
+    assert len({b"".join(document.raw for document in documents) for documents in log_commands.inserts}) == 1
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +187,7 @@ def faulty_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def faulty(
-    faulty_url: str, commands: LogCommands, monkeypatch: pytest.MonkeyPatch
+    faulty_url: str, log_commands: LogCommands, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[mongo.Database]:
     monkeypatch.setattr(mongo, "TIMEOUT_MS", 400)
     client = mongo.connect(faulty_url)
@@ -221,45 +211,45 @@ class TestWriteConcernErrors:
     ERROR = {"code": 64, "codeName": "WriteConcernTimeout", "errmsg": "told to"}
 
     async def test_make_everything_but_a_duplicate_unknown(
-        self, faulty: mongo.Database, commands: LogCommands
+        self, faulty: mongo.Database, log_commands: LogCommands
     ) -> None:
         taken, *others = [first_entry() for _ in range(3)]
         async with running_log(faulty) as log:
             await all_of(append(log, taken))
-            commands.sent.clear()
+            log_commands.sent.clear()
             await fail(faulty, "failCommand", {"times": 1}, writeConcernError=self.ERROR)
             outcomes = append(log, others[0], rival_of(taken), others[1])
             assert await all_of([outcomes[1]]) == [TAKEN]
             assert not outcomes[0].done()
             assert not outcomes[2].done()
             assert await all_of(outcomes) == [APPENDED, TAKEN, APPENDED]
-        first, again = [[bytes(document.raw) for document in sent] for sent in commands.inserts]
+        first, again = [[bytes(document.raw) for document in sent] for sent in log_commands.inserts]
         assert again == [first[0], first[2]]
         for entry in [taken, *others]:
             assert await logged(faulty, entry.session_id) == [entry]
 
     async def test_without_a_duplicate_make_everything_unknown(
-        self, faulty: mongo.Database, commands: LogCommands
+        self, faulty: mongo.Database, log_commands: LogCommands
     ) -> None:
         entry = first_entry()
         await fail(faulty, "failCommand", {"times": 1}, writeConcernError=self.ERROR)
         async with running_log(faulty) as log:
             assert await all_of(append(log, entry)) == [APPENDED]
-        assert len(commands.inserts) == 2
-        assert_identical(commands)
+        assert len(log_commands.inserts) == 2
+        assert_identical(log_commands)
         assert await logged(faulty, entry.session_id) == [entry]
 
     async def test_last_until_a_majority_has_it_and_nothing_is_told_before(
-        self, faulty: mongo.Database, commands: LogCommands
+        self, faulty: mongo.Database, log_commands: LogCommands
     ) -> None:
         """The primary has the entries on its own disk, and the majority's commit stands still."""
         taken, *others = [first_entry() for _ in range(3)]
         async with running_log(faulty) as log:
             await all_of(append(log, taken))
-            commands.sent.clear()
+            log_commands.sent.clear()
             await fail(faulty, "disableSnapshotting", "alwaysOn")
             outcomes = append(log, others[0], rival_of(taken), others[1])
-            await eventually(lambda: len(commands.inserts) >= 3)
+            await eventually(lambda: len(log_commands.inserts) >= 3)
             local = faulty[COLLECTION].with_options(read_concern=ReadConcern("local"))
             for entry in others:
                 assert await local.count_documents({"_id": event_id(entry.session_id, 1)}) == 1

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from bson import Int64
 from bson.raw_bson import RawBSONDocument
 from litestar import Litestar
-from pymongo import AsyncMongoClient
 from pymongo.errors import WriteError
 
 from backend.carts import CartLog
@@ -27,14 +25,7 @@ NAMES_THE_LOG = r"""["']cart_events["']|carts\.log import (\([^)]*|[^(\n]*)\bCOL
 
 
 @pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch) -> LogCommands:
-    listener = LogCommands()
-    monkeypatch.setattr(mongo, "AsyncMongoClient", partial(AsyncMongoClient, event_listeners=[listener]))
-    return listener
-
-
-@pytest.fixture
-async def log(settings: Settings, commands: LogCommands) -> AsyncIterator[CartLog]:
+async def log(settings: Settings, log_commands: LogCommands) -> AsyncIterator[CartLog]:
     client = mongo.connect(settings.mongodb_url)
     async with running_log(mongo.open_database(client, settings.qless_database)) as log:
         yield log
@@ -54,35 +45,35 @@ class TestReading:
         return names
 
     async def test_a_tail_examines_what_it_returns_and_nothing_else(
-        self, log: CartLog, commands: LogCommands, database: mongo.Database, carts: list[str]
+        self, log: CartLog, log_commands: LogCommands, database: mongo.Database, carts: list[str]
     ) -> None:
         for after, count in [(0, 40), (35, 5), (39, 1), (40, 0)]:
             assert len(await log.tail(carts[1], after)) == count
-            assert await examined(database, commands) == (count, count)
+            assert await examined(database, log_commands) == (count, count)
 
     async def test_the_head_check_examines_one_key_a_cart(
-        self, log: CartLog, commands: LogCommands, database: mongo.Database, carts: list[str]
+        self, log: CartLog, log_commands: LogCommands, database: mongo.Database, carts: list[str]
     ) -> None:
         heads = [(carts[0], 40), (carts[1], 12), (carts[2], 39)]
         assert sorted(await log.ahead(heads)) == carts[1:]
-        keys, documents = await examined(database, commands)
+        keys, documents = await examined(database, log_commands)
         assert keys <= 2 * len(heads)
         assert documents <= 2
 
     async def test_whose_place_it_is_examines_the_duplicates_alone(
-        self, log: CartLog, commands: LogCommands, database: mongo.Database
+        self, log: CartLog, log_commands: LogCommands, database: mongo.Database
     ) -> None:
         entries = [first_entry() for _ in range(10)]
         await all_of(append(log, *entries[:2]))
         await all_of(append(log, *map(rival_of, entries[:2]), *entries[2:]))
-        keys, documents = await examined(database, commands)
+        keys, documents = await examined(database, log_commands)
         assert keys <= 2 * 2
         assert documents == 2
 
 
-async def examined(database: mongo.Database, commands: LogCommands) -> tuple[int, int]:
+async def examined(database: mongo.Database, log_commands: LogCommands) -> tuple[int, int]:
     """The keys and documents that mongod looks at for the last query of the log."""
-    query = [command for command in commands.sent if "find" in command][-1]
+    query = [command for command in log_commands.sent if "find" in command][-1]
     plain = {name: query[name] for name in ("find", "filter", "sort", "projection") if name in query}
     plan = await database.command({"explain": plain, "verbosity": "executionStats"})
     stats = plan["executionStats"]

@@ -226,6 +226,20 @@ class TestTwoProcesses:
         assert (await cart.seen_by(one)).lock is None
         assert len(await logged(database, cart.session_id)) == 4
 
+    async def test_the_till_sends_again_what_is_done_and_it_is_done_once(
+        self, services: list[Services], database: mongo.Database, cart: Cart
+    ) -> None:
+        """Its ids are always new: it is the rules that know."""
+        await cart.does(services[0], "x", cart.scan())
+        for command in (
+            LockCheckout("quo_1", "pay_1", cart.host.user_id, expected_seq=3),
+            UnlockCheckout("pay_1", 3, "expired"),
+            LockCheckout("quo_2", "pay_2", cart.host.user_id, expected_seq=5),
+            MarkPaid("pay_2", "ord_1"),
+        ):
+            await asyncio.gather(*(services[n % 2].carts.till(cart.session_id, command) for n in range(6)))
+        assert len(await logged(database, cart.session_id)) == 7
+
     async def test_every_seq_has_one_winner(
         self, services: list[Services], database: mongo.Database, cart: Cart
     ) -> None:
