@@ -242,11 +242,13 @@ class TestWriteConcernErrors:
     async def test_last_until_a_majority_has_it_and_nothing_is_told_before(
         self, faulty: mongo.Database, log_commands: LogCommands
     ) -> None:
-        """The primary has the entries on its own disk, and the majority's commit stands still."""
+        """The primary has the entries on its own disk, says at once that it cannot wait for the others, and the
+        majority's commit stands still."""
         taken, *others = [first_entry() for _ in range(3)]
         async with running_log(faulty) as log:
             await all_of(append(log, taken))
             log_commands.sent.clear()
+            await fail(faulty, "failCommand", "alwaysOn", writeConcernError=self.ERROR)
             await fail(faulty, "disableSnapshotting", "alwaysOn")
             outcomes = append(log, others[0], rival_of(taken), others[1])
             await eventually(lambda: len(log_commands.inserts) >= 3)
@@ -255,6 +257,7 @@ class TestWriteConcernErrors:
                 assert await local.count_documents({"_id": event_id(entry.session_id, 1)}) == 1
             assert not outcomes[0].done()
             assert not outcomes[2].done()
+            await fail(faulty, "failCommand", "off")
             await fail(faulty, "disableSnapshotting", "off")
             assert await all_of(outcomes) == [APPENDED, TAKEN, APPENDED]
 
