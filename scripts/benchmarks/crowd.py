@@ -4,12 +4,14 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import picows
 
 from scripts.benchmarks.drivers import Driver, Way
+from scripts.benchmarks.figures import Times
+from scripts.benchmarks.plans import Stretch
 
 SCANS_A_CART = 4_800
 """A cart of ours holds 5,000 events, some of them kept for the till."""
@@ -63,9 +65,11 @@ class Cart:
 class Screen(picows.WSListener):
     """One phone's socket."""
 
-    def __init__(self, crowd: "Crowd", cart: Cart, *, scans: bool) -> None:
+    def __init__(self, crowd: "Crowd", cart: Cart, *, scans: bool, there: bool) -> None:
+        """`there`: served by another process than the scanner's."""
         self.cart = cart
         self.scans = scans
+        self.there = there
         self.greeted = asyncio.Event()
         self._crowd = crowd
 
@@ -81,36 +85,46 @@ class Crowd:
     """All carts, and the scans on their way.
 
     Attributes:
-        own, everybody: seconds from the sending of each scan to its answer, and to the last screen.
+        times: of every scan.
         last_at: when a scan last reached the last screen.
         failure: why the run is worth nothing, if it is.
     """
 
-    def __init__(self, driver: Driver, url: str, barcodes: list[str], carts: int) -> None:
-        dice = random.Random(1)  # noqa: S311 - the same scans in every run
-        self.carts = [Cart(barcodes, dice) for _ in range(carts)]
-        self.own: list[float] = []
-        self.everybody: list[float] = []
+    def __init__(self, driver: Driver, barcodes: list[str]) -> None:
+        self.carts: list[Cart] = []
+        self.times = Times()
         self.last_at = 0.0
         self.failure = ""
         self._driver = driver
-        self._sockets = url.replace("http", "ws", 1)
-        self._lines = len(barcodes)
+        self._barcodes = barcodes
+        self._dice = random.Random(1)  # noqa: S311 - the same scans in every run
         self._numbers = itertools.count(1)
         self._on_way: dict[str, _Scan] = {}
         self._goes_on: Callable[[Cart, float], bool] = lambda _cart, _now: False
 
-    async def enter(self, cart: Cart, ways: list[Way]) -> None:
-        """Connect every phone of a cart, the scanner's first, and wait until all are in it."""
-        cart.members = len(ways)
+    def new_cart(self) -> Cart:
+        cart = Cart(self._barcodes, self._dice)
+        self.carts.append(cart)
+        return cart
+
+    async def enter(self, cart: Cart, ways: list[Way], urls: Sequence[str]) -> None:
+        """Connect phones to a cart, the scanner's first, and wait until all are in it.
+
+        Args:
+            urls: the processes of the server, which the phones take in turn.
+        """
         screens = []
-        for place, way in enumerate(ways):
-            screen = Screen(self, cart, scans=place == 0)
-            transport, _ = await picows.ws_connect(lambda made=screen: made, self._sockets + way.path)
+        for way, url in zip(ways, itertools.cycle(urls), strict=False):
+            screen = Screen(self, cart, scans=cart.members == 0, there=url != urls[0])
+            address = url.replace("http", "ws", 1) + way.path
+            transport, _ = await picows.ws_connect(
+                lambda made=screen: made, address, websocket_handshake_timeout=STALLED_S
+            )
             if way.hello is not None:
                 transport.send(picows.WSMsgType.TEXT, way.hello)
             if screen.scans:
                 cart.scanner = transport
+            cart.members += 1
             screens.append(screen)
         if self._driver.greets:
             async with asyncio.timeout(STALLED_S):
@@ -119,9 +133,17 @@ class Crowd:
 
     async def fill(self) -> None:
         """Scan in every cart until it has a line of each barcode."""
-        await self._each_when_answered(lambda cart, _now: cart.scans < self._lines)
+        lines = len(self._barcodes)
+        await self._each_when_answered(lambda cart, _now: cart.scans < lines)
 
-    async def scan_when_answered(self, seconds: float) -> None:
+    async def scan(self, stretch: Stretch) -> None:
+        """Scan as the stretch says, and wait until every screen has all of it."""
+        if stretch.rate is None:
+            await self._scan_when_answered(stretch.seconds)
+        else:
+            await self._scan_at_rate(stretch.rate, stretch.seconds)
+
+    async def _scan_when_answered(self, seconds: float) -> None:
         """Scan in every cart as soon as the one before is answered, until the time is over or a cart full."""
         until = time.perf_counter() + seconds
 
@@ -136,11 +158,12 @@ class Crowd:
     async def _each_when_answered(self, goes_on: Callable[[Cart, float], bool]) -> None:
         self._goes_on = goes_on
         for cart in self.carts:
-            self._send(cart)
+            if goes_on(cart, time.perf_counter()):
+                self._send(cart)
         await self._arrived()
         self._goes_on = lambda _cart, _now: False
 
-    async def scan_at_rate(self, rate: float, seconds: float) -> None:
+    async def _scan_at_rate(self, rate: float, seconds: float) -> None:
         """Scan in the carts in turn, so many a second in all, whatever the answers."""
         began = time.perf_counter()
         for count in range(int(rate * seconds)):
@@ -183,13 +206,15 @@ class Crowd:
             return
         if frame.type == self._driver.screen:
             scan.screens_left -= 1
+            if not screen.scans:
+                (self.times.there if screen.there else self.times.here).append(now - scan.sent_at)
             if scan.screens_left == 0:
-                self.everybody.append(now - scan.sent_at)
+                self.times.everybody.append(now - scan.sent_at)
                 self.last_at = now
         answered = screen.scans and frame.type == self._driver.echo
         if answered:
             scan.answered = True
-            self.own.append(now - scan.sent_at)
+            self.times.own.append(now - scan.sent_at)
         if scan.answered and scan.screens_left == 0:
             del self._on_way[key]
         if answered and self._goes_on(screen.cart, now):

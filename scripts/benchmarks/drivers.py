@@ -10,11 +10,17 @@ BUDGET_MINOR = 500_000
 _encode = msgspec.json.Encoder().encode
 
 
+def hello(token: str) -> bytes:
+    """The first frame of a phone of ours."""
+    return _encode({"type": "hello", "token": token})
+
+
 class Way(NamedTuple):
-    """How one phone enters a cart: the address of its socket, and what it says first."""
+    """How one phone enters a cart: the address of its socket, and what it says first; for ours, its token."""
 
     path: str
     hello: bytes | None = None
+    token: str = ""
 
 
 class Driver:
@@ -73,7 +79,14 @@ class Ours(Driver):
         for token in tokens[1:]:
             await _post(http, "/session/join", {"token": session["join"]["token"]}, token)
         path = f"/ws/cart/{session['session_id']}"
-        return [Way(path, _encode({"type": "hello", "token": token})) for token in tokens]
+        return [Way(path, hello(token), token) for token in tokens]
+
+    @staticmethod
+    async def read_cart(http: httpx.AsyncClient, way: Way) -> None:
+        """Ask for the cart as it is now."""
+        session_id = way.path.rpartition("/")[2]
+        headers = {"authorization": f"Bearer {way.token}"}
+        (await http.get(f"/session/{session_id}", headers=headers)).raise_for_status()
 
 
 class SharedFloor(Driver):

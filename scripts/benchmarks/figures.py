@@ -1,4 +1,4 @@
-"""What one stretch of scanning showed."""
+"""What one stretch of scanning showed, and what the kernel tells of a process."""
 
 import os
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ class Figures(msgspec.Struct, frozen=True):
     Attributes:
         own_p50, own_p99: until its answer came to the scanner.
         all_p50, all_p99: until it was on the last screen.
+        here_p50, there_p50: until it was on a screen, not the scanner's, that the scanner's server process
+            serves, or another process; None where there is no such screen.
         client_busy: share of a core that the client took; near 1, it is the client that was measured.
     """
 
@@ -26,13 +28,22 @@ class Figures(msgspec.Struct, frozen=True):
     all_p99: float
     server_cpu_us: float
     client_busy: float
+    here_p50: float | None = None
+    there_p50: float | None = None
 
 
-def summarise(
-    own_s: Sequence[float], all_s: Sequence[float], took_s: float, server_cpu_s: float, client_cpu_s: float
-) -> Figures:
+class Times(msgspec.Struct):
+    """Seconds from the sending of each scan to what `Figures` tells of."""
+
+    own: list[float] = []
+    everybody: list[float] = []
+    here: list[float] = []
+    there: list[float] = []
+
+
+def summarise(times: Times, took_s: float, server_cpu_s: float, client_cpu_s: float) -> Figures:
     """The figures of a stretch from the times of its scans."""
-    own, everybody = sorted(own_s), sorted(all_s)
+    own, everybody = sorted(times.own), sorted(times.everybody)
     return Figures(
         scans=len(everybody),
         scans_a_second=len(everybody) / took_s,
@@ -42,6 +53,8 @@ def summarise(
         all_p99=quantile(everybody, 0.99) * 1e3,
         server_cpu_us=server_cpu_s / len(everybody) * 1e6,
         client_busy=client_cpu_s / took_s,
+        here_p50=quantile(sorted(times.here), 0.50) * 1e3 if times.here else None,
+        there_p50=quantile(sorted(times.there), 0.50) * 1e3 if times.there else None,
     )
 
 
@@ -54,3 +67,11 @@ def cpu_seconds(pid: int) -> float:
     """A process's CPU time, the kernel's for it included, to the clock tick (proc(5), fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+
+
+def resident_bytes(pid: int) -> int:
+    """A process's resident memory, shared libraries included; the kernel's buffers of its sockets are not in it."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"/proc/{pid}/smaps_rollup names no resident memory")

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.plans import Shape, Stretch
+
 Function = tuple[str, int, str]
 """File, line and name, as the profiler names a function."""
 Shares = Mapping[str, float]
@@ -67,6 +70,25 @@ PACKAGES = (
     _at("tell other processes (Redis)", "/redis/"),
 )
 LOOP = "event loop, kernel, waiting"
+
+
+def profile(bench: Bench, shape: Shape, seconds: float, folder: Path) -> str:
+    """Where the time of a scan goes, in ours and in the floor."""
+    return "\n\n".join(_profile_of(kind, bench, shape, seconds, folder) for kind in ("ours", "floor"))
+
+
+def _profile_of(kind: str, bench: Bench, shape: Shape, seconds: float, folder: Path) -> str:
+    with bench.serve(kind) as server:
+        [bare] = bench.load([server], shape, Stretch(seconds))
+    out = folder / f"{kind}.prof"
+    app = ["--factory", f"scripts.benchmarks.profiled:profiled_{kind}"]
+    with bench.serve(kind, app, BENCH_PROFILE=str(out)) as server:
+        [watched] = bench.load([server], shape, Stretch(seconds), profile=True)
+    cpu_us = bare.server_cpu_us
+    lines = [f"{kind}: {cpu_us:.0f} µs of CPU a scan ({watched.server_cpu_us:.0f} under the profiler), about"]
+    for part, us in by_part(out, watched.scans, 1e6 / watched.scans_a_second, cpu_us).items():
+        lines.append(f"  {part:<30} {us:4.0f} µs  {us / cpu_us:4.0%}")
+    return "\n".join(lines)
 
 
 def by_part(profile: Path, scans: int, wall_us: float, cpu_us: float) -> dict[str, float]:

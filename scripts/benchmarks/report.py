@@ -1,91 +1,129 @@
-"""The table of a run: medians over the rounds, ratios round by round, and whether the goals were met."""
+"""The table of a run: a row a figure, with what it is compared with, and whether the goal was met."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from enum import Enum
 from statistics import median
 from typing import NamedTuple
 
-from scripts.benchmarks.figures import Figures
-
-Rounds = Sequence[Mapping[str, Figures]]
-"""One load, by round and by kind of server."""
+HEADINGS = ("", "ours", "compared with", "", "ratio [min..max]", "goal", "met")
 
 
-class Ratio(NamedTuple):
-    """A ratio of two servers over the rounds."""
+class Of(Enum):
+    """What of a row a goal judges."""
+
+    RATIO = "times"
+    DIFFERENCE = "more"
+    OURS = "ours"
+
+
+class Goal(NamedTuple):
+    """What the median has to be: at least, or at most, this."""
+
+    limit: float
+    at_least: bool = False
+    of: Of = Of.RATIO
+
+    def is_met(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+    def __str__(self) -> str:
+        sign = "≥" if self.at_least else "≤"
+        return f"{sign} {'+' if self.of is Of.DIFFERENCE else ''}{self.limit:g}"
+
+
+class Spread(NamedTuple):
+    """Values over the rounds."""
 
     median: float
     least: float
     most: float
 
 
-class Goal(NamedTuple):
-    """What a median ratio has to be: at least, or at most, this."""
+class Row(NamedTuple):
+    """One figure of ours, round by round, beside another's of the same rounds.
 
-    figure: str
-    over: str
-    limit: float
-    at_least: bool
+    Attributes:
+        what: names the figure and its unit.
+        compared_with: whose `others` are; without one the row is ours alone.
+    """
 
-    def judge(self, ratio: float) -> str:
-        met = ratio >= self.limit if self.at_least else ratio <= self.limit
-        sign = "≥" if self.at_least else "≤"
-        return f"{sign} {self.limit:g} {'met' if met else 'missed'}"
+    what: str
+    ours: Sequence[float]
+    compared_with: str = ""
+    others: Sequence[float] = ()
+    goal: Goal | None = None
+
+    @property
+    def comparison(self) -> Spread | None:
+        """The ratio to the other, taken round by round; the difference, where the goal is one."""
+        if not self.others:
+            return None
+        pairs = zip(self.ours, self.others, strict=True)
+        if self.goal and self.goal.of is Of.DIFFERENCE:
+            return spread([own - other for own, other in pairs])
+        return spread([own / other for own, other in pairs])
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the median meets the goal; None without a goal."""
+        if self.goal is None:
+            return None
+        judged = spread(self.ours) if self.goal.of is Of.OURS else self.comparison
+        return judged is not None and self.goal.is_met(judged.median)
 
 
 class Section(NamedTuple):
-    """One load and what is asked of it."""
+    """Rows under one load."""
 
     title: str
-    rounds: Rounds
-    goals: tuple[Goal, ...] = ()
+    rows: Sequence[Row]
 
 
-ROWS: tuple[tuple[str, str, Callable[[Figures], float]], ...] = (
-    ("rate", "scans a second", lambda f: f.scans_a_second),
-    ("own_p50", "own echo p50, ms", lambda f: f.own_p50),
-    ("own_p99", "own echo p99, ms", lambda f: f.own_p99),
-    ("all_p50", "all screens p50, ms", lambda f: f.all_p50),
-    ("all_p99", "all screens p99, ms", lambda f: f.all_p99),
-    ("cpu", "server CPU a scan, µs", lambda f: f.server_cpu_us),
-)
-
-FREE_GOALS = (Goal("rate", "floor", 0.7, at_least=True), Goal("rate", "plain", 7, at_least=True))
-PACED_GOALS = (Goal("all_p99", "floor", 2, at_least=False),)
-ALONE_GOALS = (Goal("all_p50", "floor", 1.3, at_least=False),)
+def spread(values: Sequence[float]) -> Spread:
+    return Spread(median(values), min(values), max(values))
 
 
-def ratio(rounds: Rounds, of: str, over: str, figure: Callable[[Figures], float]) -> Ratio:
-    """The ratio of two servers' figures, round by round."""
-    values = [figure(each[of]) / figure(each[over]) for each in rounds]
-    return Ratio(median(values), min(values), max(values))
-
-
-def table(sections: Sequence[Section], of: str, others: Sequence[str]) -> str:
-    """All sections as one table: a column a server, then a column a ratio and one for its goal."""
-    kinds = (of, *others)
-    lines = [["", *kinds, *(cell for other in others for cell in (f"{of}/{other}", ""))]]
+def table(sections: Sequence[Section]) -> str:
+    """All sections under one head; a figure that is compared with several is named once."""
+    lines: list[Sequence[str]] = [HEADINGS]
     for section in sections:
         lines += [[], [section.title]]
-        for key, label, figure in ROWS:
-            medians = [_number(median(figure(each[kind]) for each in section.rounds)) for kind in kinds]
-            lines.append([f"  {label}", *medians, *_ratios(section, key, figure, of, others)])
+        named = ""
+        for row in section.rows:
+            cells = _cells(row)
+            lines.append(cells if row.what != named else ("", "", *cells[2:]))
+            named = row.what
     return _aligned(lines)
 
 
-def _ratios(
-    section: Section, key: str, figure: Callable[[Figures], float], of: str, others: Sequence[str]
-) -> list[str]:
-    cells = []
-    for other in others:
-        found = ratio(section.rounds, of, other, figure)
-        cells.append(f"{found.median:.2f} ({found.least:.2f}..{found.most:.2f})")
-        goals = [goal for goal in section.goals if (goal.figure, goal.over) == (key, other)]
-        cells.append("".join(goal.judge(found.median) for goal in goals))
-    return cells
+def verdict(sections: Sequence[Section]) -> str:
+    """How many goals were met, and which were not."""
+    judged = [(section, row) for section in sections for row in section.rows if row.goal]
+    missed = [f"  {section.title}: {row.what}" for section, row in judged if not row.is_met]
+    if not judged:
+        return "Nothing that was measured has a goal."
+    return "\n".join(
+        [f"{len(judged) - len(missed)} of {len(judged)} goals met{', missed:' if missed else '.'}", *missed]
+    )
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+def _cells(row: Row) -> Sequence[str]:
+    other = number(median(row.others)) if row.others else ""
+    goal = str(row.goal) if row.goal else ""
+    met = {True: "yes", False: "no", None: ""}[row.is_met]
+    found = row.comparison
+    if found is None:
+        compared = ""
+    elif row.goal and row.goal.of is Of.DIFFERENCE:
+        compared = f"{found.median:+.2f} [{found.least:+.2f}..{found.most:+.2f}]"
+    else:
+        compared = f"{found.median:.2f} [{found.least:.2f}..{found.most:.2f}]"
+    return (f"  {row.what}", number(median(row.ours)), row.compared_with, other, compared, goal, met)
+
+
+def number(value: float) -> str:
+    """Three digits or more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -96,5 +134,7 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _padded(line: Sequence[str], widths: Sequence[int]) -> str:
-    label, *cells = zip(line, widths, strict=True)
-    return "  ".join([label[0].ljust(label[1]), *(cell.rjust(width) for cell, width in cells)]).rstrip()
+    left = {0, 2}
+    cells = zip(line, widths, strict=True)
+    aligned = (cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(cells))
+    return "  ".join(aligned).rstrip()
