@@ -90,13 +90,15 @@ class Crowd:
         failure: why the run is worth nothing, if it is.
     """
 
-    def __init__(self, driver: Driver, barcodes: list[str]) -> None:
+    def __init__(self, driver: Driver, barcodes: list[str], *, may_be_refused: bool = False) -> None:
+        """`may_be_refused`: a scan that is refused is counted and does not end the run."""
         self.carts: list[Cart] = []
         self.times = Times()
         self.last_at = 0.0
         self.failure = ""
         self._driver = driver
         self._barcodes = barcodes
+        self._may_be_refused = may_be_refused
         self._dice = random.Random(1)  # noqa: S311 - the same scans in every run
         self._numbers = itertools.count(1)
         self._on_way: dict[str, _Scan] = {}
@@ -198,9 +200,9 @@ class Crowd:
         now = time.perf_counter()
         frame = _read(payload)
         screen.greeted.set()
-        if frame.type == "error":
-            self.failure = f"A scan was refused: {frame.code}."
         key = str(frame.id)
+        if frame.type == "error":
+            self._on_refusal(key, frame.code)
         scan = self._on_way.get(key)
         if scan is None:
             return
@@ -219,3 +221,9 @@ class Crowd:
             del self._on_way[key]
         if answered and self._goes_on(screen.cart, now):
             self._send(screen.cart)
+
+    def _on_refusal(self, key: str, code: str) -> None:
+        if self._may_be_refused and self._on_way.pop(key, None) is not None:
+            self.times.refused += 1
+        else:
+            self.failure = f"A scan was refused: {code}."

@@ -17,6 +17,7 @@ class Figures(msgspec.Struct, frozen=True):
         all_p50, all_p99: until it was on the last screen.
         here_p50, there_p50: until it was on a screen, not the scanner's, that the scanner's server process
             serves, or another process; None where there is no such screen.
+        refused: scans that the server did not take; they are in no other figure.
         client_busy: share of a core that the client took; near 1, it is the client that was measured.
     """
 
@@ -30,6 +31,7 @@ class Figures(msgspec.Struct, frozen=True):
     client_busy: float
     here_p50: float | None = None
     there_p50: float | None = None
+    refused: int = 0
 
 
 class Times(msgspec.Struct):
@@ -39,6 +41,7 @@ class Times(msgspec.Struct):
     everybody: list[float] = []
     here: list[float] = []
     there: list[float] = []
+    refused: int = 0
 
 
 def summarise(times: Times, took_s: float, server_cpu_s: float, client_cpu_s: float) -> Figures:
@@ -55,6 +58,7 @@ def summarise(times: Times, took_s: float, server_cpu_s: float, client_cpu_s: fl
         client_busy=client_cpu_s / took_s,
         here_p50=quantile(sorted(times.here), 0.50) * 1e3 if times.here else None,
         there_p50=quantile(sorted(times.there), 0.50) * 1e3 if times.there else None,
+        refused=times.refused,
     )
 
 

@@ -32,6 +32,8 @@ SETTLE_S = 4.0
 """Longer than it takes until the last snapshots are written."""
 IDLE_S = 10.0
 FILES_BESIDE_SOCKETS = 200
+MORE_PHONES = 5
+"""One of so many carts gets a second phone, to tell what a socket holds."""
 MEMORY_GOAL = Goal(6, of=Of.OURS)
 P50_GOAL = Goal(1.25)
 P99_GOAL = Goal(2)
@@ -74,7 +76,7 @@ def possible(steps: Sequence[int]) -> list[int]:
     allowed = [
         step
         for step in steps
-        if hard == resource.RLIM_INFINITY or step * 3 // 2 < hard - FILES_BESIDE_SOCKETS
+        if hard == resource.RLIM_INFINITY or step + step // MORE_PHONES < hard - FILES_BESIDE_SOCKETS
     ]
     if left_out := sorted(set(steps) - set(allowed)):
         say(
@@ -117,8 +119,10 @@ def _measure(clients: Mapping[str, Client], reader: Server, steps: Sequence[int]
     idle_share = _idle_share(ours)
     few, many = steps[-2:]
     holder.tell(Read(reader.url, few))
-    socket, alone = _grown_kb([(ours, holder, Second(many // 2)), (reader, holder, Read(reader.url, many))])
-    memory = Memory(both, socket / (many // 2), alone / (many - few), floor_socket)
+    socket, alone = _grown_kb(
+        [(ours, holder, Second(many // MORE_PHONES)), (reader, holder, Read(reader.url, many))]
+    )
+    memory = Memory(both, socket / (many // MORE_PHONES), alone / (many - few), floor_socket)
     return Found(figures, memory, idle_share)
 
 
@@ -150,8 +154,11 @@ def section(found: Found) -> Section:
             what = f"scan to screen, {label}, {step:,} carts, ms"
             rows.append(Row(what, ours[step], f"{first:,} carts", ours[first], goal))
             rows.append(Row(what, ours[step], "floor", floor[step]))
+    last = found.figures["ours"][others[-1]]
+    refused = [f.refused / (f.refused + f.scans) * 100 for f in last]
     memory = found.memory
     rows += [
+        Row(f"scans refused, {others[-1]:,} carts, %", refused),
         Row(
             f"idle cart of {LINES} lines without its socket, KB",
             [memory.both - memory.socket],

@@ -23,7 +23,7 @@ class Holder:
         self._plan = plan
         self._http = http
         self._driver = DRIVERS[plan.kind](plan.store_id)
-        self._crowd = Crowd(self._driver, plan.barcodes)
+        self._crowd = Crowd(self._driver, plan.barcodes, may_be_refused=True)
         self._given: list[Way] = []
         if plan.ways is not None:
             self._given = msgspec.json.decode(Path(plan.ways).read_bytes(), type=list[Way])

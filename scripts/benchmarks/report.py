@@ -64,12 +64,16 @@ class Row(NamedTuple):
         return spread([own / other for own, other in pairs])
 
     @property
+    def judged(self) -> Spread | None:
+        """What the goal is about."""
+        return spread(self.ours) if self.goal and self.goal.of is Of.OURS else self.comparison
+
+    @property
     def is_met(self) -> bool | None:
         """Whether the median meets the goal; None without a goal."""
-        if self.goal is None:
+        if self.goal is None or self.judged is None:
             return None
-        judged = spread(self.ours) if self.goal.of is Of.OURS else self.comparison
-        return judged is not None and self.goal.is_met(judged.median)
+        return self.goal.is_met(self.judged.median)
 
 
 class Section(NamedTuple):
@@ -99,12 +103,17 @@ def table(sections: Sequence[Section]) -> str:
 def verdict(sections: Sequence[Section]) -> str:
     """How many goals were met, and which were not."""
     judged = [(section, row) for section in sections for row in section.rows if row.goal]
-    missed = [f"  {section.title}: {row.what}" for section, row in judged if not row.is_met]
     if not judged:
         return "Nothing that was measured has a goal."
-    return "\n".join(
-        [f"{len(judged) - len(missed)} of {len(judged)} goals met{', missed:' if missed else '.'}", *missed]
-    )
+    missed = [_miss(section, row) for section, row in judged if not row.is_met]
+    met = f"{len(judged) - len(missed)} of {len(judged)} goals met"
+    return "\n".join([f"{met}, missed:", *missed]) if missed else f"{met}."
+
+
+def _miss(section: Section, row: Row) -> str:
+    what = f"{row.what}, {row.compared_with}" if row.compared_with else row.what
+    found = f"{row.judged.median:.3g}" if row.judged else "nothing"
+    return f"  {section.title}: {what}: {found}, goal {row.goal}"
 
 
 def _cells(row: Row) -> Sequence[str]:
