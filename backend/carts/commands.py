@@ -12,8 +12,11 @@ TILL = "till"
 """Who sends the shop's own commands; no user id is like it, so no phone can use up their ids."""
 
 
-class Command(msgspec.Struct, frozen=True, tag=True):
-    """A wish. `by_till` commands come from the shop itself and need no member."""
+class Command(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A wish. `by_till` commands come from the shop itself and need no member.
+
+    A field that is added later needs a default, and leaves the digest of what was sent before as it was.
+    """
 
     by_till: ClassVar[bool] = False
 

@@ -18,7 +18,7 @@ from backend.carts.commands import (
 )
 from backend.carts.events import from_document, to_document
 from backend.carts.state import BudgetStatus, CartStatus, MemberRole
-from backend.pricing import price
+from backend.pricing import price_line
 from tests.factories import NOW, replay
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -114,7 +114,7 @@ class TestVersion1:
         """A phone that repeats after the upgrade what it sent before gets its first answer."""
         cart = replay(map(from_document, version_1))
         repeat = Request(by, command_id, command)
-        assert rules.decide(cart, repeat, rules.Facts(price), NOW) == rules.Repeated(seq)
+        assert rules.decide(cart, repeat, rules.Facts(price_line), NOW) == rules.Repeated(seq)
 
 
 class TestReplay:
