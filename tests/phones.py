@@ -179,6 +179,11 @@ class Phone:
         self._socket.transport.abort()
 
 
+async def silent_phone(address: str, session_id: str) -> Phone:
+    """A socket that has said nothing."""
+    return Phone(await connect(f"{address.replace('http', 'ws', 1)}/ws/cart/{session_id}", compression=None))
+
+
 async def pick_up(
     address: str, session_id: str, token: str, before: Phone | None = None, **headers: str
 ) -> Phone:

@@ -11,6 +11,7 @@ Both listen on 127.0.0.1 alone and ask for no password: they are not for product
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -299,10 +300,11 @@ class EmbeddedRedis(EmbeddedServer):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.create_server((LOCALHOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that was free a moment ago, and not one that the system gives to outgoing connections."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), socket.create_server((LOCALHOST, port)):
+            return port
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from litestar import Litestar
-from websockets.asyncio.client import connect
 
 from backend import documents
 from backend.app import create_app
@@ -18,7 +17,7 @@ from backend.catalog import Product
 from backend.kit import mongo
 from backend.live import CloseCode
 from backend.settings import Settings
-from tests.phones import Phone, phone_at, pick_up
+from tests.phones import phone_at, pick_up, silent_phone
 from tests.support import PLAIN_PROTOCOL, serving
 from tests.world import Person, guest, open_store, services_of, start_session, stock
 
@@ -116,7 +115,7 @@ class TestHello:
     async def test_that_is_none_is_closed(
         self, addresses: list[str], family: Family, first: str | bytes
     ) -> None:
-        phone = await raw_phone(addresses[0], family.session_id)
+        phone = await silent_phone(addresses[0], family.session_id)
         await phone.send_text(first)
         assert await phone.closed() == CloseCode.BAD_HELLO
 
@@ -142,13 +141,8 @@ class TestHello:
         self, addresses: list[str], family: Family, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("backend.carts.sockets.HELLO_WITHIN_S", 0.2)
-        phone = await raw_phone(addresses[0], family.session_id)
+        phone = await silent_phone(addresses[0], family.session_id)
         assert await phone.closed() == CloseCode.HELLO_LATE
-
-
-async def raw_phone(address: str, session_id: str) -> Phone:
-    """A socket that has said nothing."""
-    return Phone(await connect(f"{address.replace('http', 'ws', 1)}/ws/cart/{session_id}"))
 
 
 class TestCommands:

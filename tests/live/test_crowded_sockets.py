@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar
 from websockets.asyncio.client import ClientConnection, connect
 
-from backend.carts import Notice
+from backend.carts import Notice, presence
 from backend.catalog import Product
 from backend.live import CloseCode
 from backend.live.connection import CLOSE_WITHIN_S, MAX_QUEUED
@@ -137,8 +137,13 @@ async def scan_and_time(phone: Phone, barcode: str, times: int) -> list[float]:
 
 class TestTooSlow:
     async def test_a_phone_is_dropped_and_slows_nobody(
-        self, apps: list[Litestar], addresses: list[str], pair: Pair
+        self,
+        apps: list[Litestar],
+        addresses: list[str],
+        pair: Pair,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(presence, "LINGERS_S", 0.1)
         carts = services_of(apps[0]).carts
         large = Notice(kind="large", data={"text": "x" * 40_000})
 

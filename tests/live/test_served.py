@@ -22,7 +22,7 @@ from backend.kit import mongo
 from backend.kit.embedded import Child, EmbeddedRedis, free_port
 from backend.local import parse, server_command
 from backend.settings import Settings
-from tests.phones import phone_at, pick_up
+from tests.phones import phone_at, pick_up, silent_phone
 from tests.world import Person, guest
 
 STORE = {
@@ -186,7 +186,8 @@ class TestFrames:
         async with phone_at(served.addresses[1], session["session_id"], session["host"].token) as phone:
             await phone.send_in_pieces([frame_of(9_000), frame_of(9_000)])
             assert await phone.closed() == 1009
-        stranger = await pick_up(served.addresses[1], session["session_id"], "x" * 20_000)
+        stranger = await silent_phone(served.addresses[1], session["session_id"])
+        await stranger.send_text(json.dumps({"type": "hello", "token": "x" * 20_000}))
         assert await stranger.closed() == 1009
 
 
