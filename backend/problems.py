@@ -85,12 +85,8 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     if error.status_code >= 500:
         return on_unexpected(request, error)
     extra = error.extra if isinstance(error.extra, list) else []
-    faults = [
-        FieldFault(field=str(fault.get("key", "")), message=str(fault.get("message", "")))
-        for fault in extra
-        if isinstance(fault, dict)
-    ]
-    if any(fault.field == _BODY_MISSING for fault in faults):
+    told = [fault for fault in extra if isinstance(fault, dict)]
+    if any(fault.get("key") == _BODY_MISSING for fault in told):
         return on_app_error(request, errors.MalformedBody("The body is missing."))
     known = {
         400: errors.InvalidInput,
@@ -100,7 +96,12 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     }.get(error.status_code)
     if known is not None:
         problem = to_problem(known())
-        problem.errors = faults
+        problem.errors = [
+            FieldFault(
+                field=_as_sent(request, str(fault.get("key", ""))), message=str(fault.get("message", ""))
+            )
+            for fault in told
+        ]
     else:
         problem = Problem(
             type="about:blank",
@@ -113,6 +114,12 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     response = _respond(problem)
     response.headers.update(error.headers or {})
     return response
+
+
+def _as_sent(request: Request[Any, Any, Any], argument: str) -> str:
+    """What the request calls an argument of the handler: a header's name is none in Python."""
+    field = request.route_handler.parsed_fn_signature.parameters.get(argument)
+    return getattr(field and field.kwarg_definition, "name", None) or argument
 
 
 def on_storage_error(_: Request[Any, Any, Any], error: StorageError) -> Response[bytes]:

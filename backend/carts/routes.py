@@ -22,6 +22,7 @@ from backend.carts.schemas import (
 from backend.carts.service import Carts
 from backend.errors import JoinLinkInvalid
 from backend.kit.ids import new_id
+from backend.kit.schema import COMMAND_ID_PATTERN
 from backend.kit.throttle import Throttle
 
 IdempotencyKey = Annotated[
@@ -30,7 +31,7 @@ IdempotencyKey = Annotated[
         name="Idempotency-Key",
         min_length=1,
         max_length=64,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=COMMAND_ID_PATTERN,
         description="Made by the client and never reused: a repeat with the same key is answered, not applied "
         "again. Without it every request counts.",
     ),

@@ -23,6 +23,7 @@ from backend.catalog.schemas import (
     product_out,
 )
 from backend.catalog.service import PAGE_SIZE, Catalog
+from backend.kit.schema import ID_PATTERN
 
 PreviewAdd = Callable[[Principal | None, str, Product], Awaitable[WhatIf | None]]
 """What a scan would do to a session's cart, for a member of it. The app gives it as `preview_add`."""
@@ -57,9 +58,7 @@ Query = Annotated[
 ]
 SessionId = Annotated[
     str | None,
-    QueryParameter(
-        max_length=64, pattern=r"^[A-Za-z0-9_\-]+$", description="The cart that the product may go into."
-    ),
+    QueryParameter(max_length=64, pattern=ID_PATTERN, description="The cart that the product may go into."),
 ]
 PageNumber = Annotated[int, QueryParameter(ge=1, le=10_000, description="Counted from 1.")]
 PageSize = Annotated[int, QueryParameter(ge=1, le=100, description="Products a page.")]

@@ -9,13 +9,14 @@ from litestar.openapi.spec import Example
 from litestar.params import PathParameter
 from litestar.types import ControllerRouterHandler
 
+from backend.kit.schema import ID_PATTERN
 from backend.pricing import MARKETS
 from backend.stores.schemas import MarketOut, StoreOut
 from backend.stores.store import Stores
 
 StoreId = Annotated[
     str,
-    PathParameter(max_length=64, pattern=r"^[A-Za-z0-9_\-]+$", examples=[Example(value="store_demo_blr")]),
+    PathParameter(max_length=64, pattern=ID_PATTERN, examples=[Example(value="store_demo_blr")]),
 ]
 
 

@@ -71,6 +71,11 @@ class TestRoutes:
         found = problem(await api.get("/products?page=first"), 400, "invalid_request")
         assert found["errors"] == [{"field": "page", "message": "Expected `int`, got `str`"}]
 
+    @pytest.mark.parametrize("path", ["/stores/s1%0A", "/products/8901719703034?session_id=ses_1%0A"])
+    async def test_refuse_an_id_with_a_line_feed_at_its_end(self, api: Api, path: str) -> None:
+        found = problem(await api.get(path), 400, "invalid_request")
+        assert found["errors"][0]["field"] in {"store_id", "session_id"}
+
 
 class TestBodies:
     @pytest.mark.parametrize("path", ["/auth/guest", "/session/start", "/cart/add"])
@@ -134,6 +139,17 @@ class TestBodies:
         assert [fault["field"] for fault in found["errors"]] == [field]
         assert found["errors"][0]["message"]
 
+    @pytest.mark.parametrize("name", ["\u200b", "\u2060\u200d", "\u3164", "\u2800"])
+    async def test_with_a_name_that_nobody_can_see_are_refused(self, api: Api, name: str) -> None:
+        password = "blue mangoes at dawn"
+        for path, body in (
+            ("/auth/guest", {"name": name}),
+            ("/auth/register", {"name": name, "password": password, "email": "asha@example.com"}),
+            ("/session/join", {"name": name, "token": "a token"}),
+        ):
+            response = await (await guest(api)).call("POST", path, json=body)
+            assert problem(response, 400, "invalid_field")["errors"][0]["field"] == "$.name"
+
     async def test_over_the_limit_are_refused_announced_or_not(self, api: Api) -> None:
         async def unannounced() -> AsyncIterator[bytes]:
             for _ in range(MAX_BODY_BYTES // 50_000 + 1):
@@ -179,7 +195,7 @@ class TestBodies:
 
 
 class TestIdempotencyKeys:
-    @pytest.mark.parametrize("key", [b"", b"k" * 65, b"two words", b"\xe9", b"k" * 10_000])
+    @pytest.mark.parametrize("key", [b"", b"k" * 65, b"two words", b"k\n", b"\xe9", b"k" * 10_000])
     async def test_that_will_not_do_change_nothing(self, app: Litestar, api: Api, key: bytes) -> None:
         store = await open_store(services_of(app))
         [product] = await stock(services_of(app), 1_000)
@@ -192,7 +208,7 @@ class TestIdempotencyKeys:
             headers={"idempotency-key": key},
         )
         found = problem(response, 400, "invalid_request")
-        assert [fault["field"] for fault in found["errors"]] == ["idempotency_key"]
+        assert [fault["field"] for fault in found["errors"]] == ["Idempotency-Key"]
         assert (await host.get(f"/session/{session_id}"))["items"] == []
 
 

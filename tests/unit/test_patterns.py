@@ -1,0 +1,91 @@
+"""The patterns of ids and names: the same to Python and to the other readers of the API's description."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import msgspec
+import pytest
+
+from backend.kit.schema import COMMAND_ID_PATTERN, ID_PATTERN, NAME_PATTERN, Name
+
+NAMES = ["A", "आशा", "क्\u200dष", "👩\u200d👧", "❤\ufe0f", "é", "A\u200b", "x\u00adx", "\u202eabc"]
+INVISIBLE = [
+    *(
+        "\u00ad",
+        "\u034f",
+        "\u061c",
+        "\u115f",
+        "\u1160",
+        "\u17b4",
+        "\u180e",
+        "\u200b",
+        "\u200c",
+        "\u200d",
+        "\u200e",
+    ),
+    *(
+        "\u202e",
+        "\u2060",
+        "\u2063",
+        "\u2066",
+        "\u206f",
+        "\u2800",
+        "\u3164",
+        "\ufe0f",
+        "\ufeff",
+        "\uffa0",
+        "\ufff0",
+    ),
+    *("\U0001bca0", "\U0001d173", "\U000e0001", "\U000e0041", "\U000e0100"),
+]
+ENDS = ["", " ", "\n", "\r", "\u2028", "\u00a0", "\ufeff", "\u200b"]
+NODE = shutil.which("node")
+
+
+def accepted(text: str) -> bool:
+    try:
+        return bool(msgspec.convert(text, Name) == text)
+    except msgspec.ValidationError:
+        return False
+
+
+class TestName:
+    @pytest.mark.parametrize("text", NAMES)
+    def test_shows_something(self, text: str) -> None:
+        assert accepted(text)
+
+    @pytest.mark.parametrize("text", INVISIBLE)
+    def test_is_not_of_invisible_characters_alone(self, text: str) -> None:
+        assert not accepted(text)
+        assert not accepted(f"{text}{text}")
+        assert not accepted(f"\u200b{text}\u2060 \u00ad")
+        assert accepted(f"A{text}B")
+
+
+class TestPatterns:
+    @pytest.mark.parametrize("pattern", [ID_PATTERN, COMMAND_ID_PATTERN, NAME_PATTERN])
+    def test_end_where_the_text_ends(self, pattern: str) -> None:
+        assert re.search(pattern, "ses_1")
+        assert not re.search(pattern, "ses_1\n")
+
+    @pytest.mark.skipif(NODE is None, reason="needs node")
+    def test_say_the_same_in_ecmascript(self) -> None:
+        """JSON Schema reads them with the flag `u`."""
+        patterns = [ID_PATTERN, COMMAND_ID_PATTERN, NAME_PATTERN]
+        texts = [text + end for text in [*NAMES, "ses_1", "a b", "", "!~"] for end in ENDS]
+        texts += [*INVISIBLE, *(text + "A" for text in INVISIBLE)]
+        program = (
+            "const [patterns, texts] = JSON.parse(require('fs').readFileSync(0));"
+            "console.log(JSON.stringify(patterns.map(p => texts.map(t => new RegExp(p, 'u').test(t)))));"
+        )
+        done = subprocess.run(
+            [str(NODE), "-e", program],
+            input=json.dumps([patterns, texts]),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        here = [[re.search(pattern, text) is not None for text in texts] for pattern in patterns]
+        assert json.loads(done.stdout) == here
