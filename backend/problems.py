@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from backend import errors
 from backend.errors import AppError, Category
 from backend.kit.logs import request_id
-from backend.kit.mongo import StorageError
+from backend.kit.mongo import DuplicateKeyError, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,16 @@ def on_storage_error(_: Request[Any, Any, Any], error: StorageError) -> Response
     return _respond(to_problem(errors.StorageUnavailable()))
 
 
+def on_duplicate_key(request: Request[Any, Any, Any], error: DuplicateKeyError) -> Response[bytes]:
+    """Whoever inserts what may be there already handles it; one that comes this far is a defect, and stays one.
+
+    It is logged with its trace but without its text, which holds the value that was there: perhaps a phone number.
+    """
+    index = ", ".join((error.details or {}).get("keyPattern", {}))
+    bare = RuntimeError(f"duplicate key in the index of {index}").with_traceback(error.__traceback__)
+    return on_unexpected(request, bare)
+
+
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A defect of ours: logged with its trace, answered without it."""
     log.error("unexpected error", exc_info=error, extra={"path": request.scope.get("path_template", "")})
@@ -151,5 +161,6 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {
     AppError: on_app_error,
     HTTPException: on_http_exception,
     StorageError: on_storage_error,
+    DuplicateKeyError: on_duplicate_key,
     Exception: on_unexpected,
 }
