@@ -1,12 +1,12 @@
 """Side effects that must happen after a transaction: rows written in it, carried out by whichever process is alive.
 
 A row is `pending` until its handler returns. Claiming it moves `due_at` past the lease, so that a row whose
-process died is simply due again; a failed one is due after a back-off. A handler may run more than once, also
-at the same time in two processes: every handler is idempotent.
+process died is simply due again; a failed one is due after a back-off, one whose process was stopped at once. A handler
+may run more than once, also at the same time in two processes: every handler is idempotent.
 
     pending ── claim ──> pending, due after the lease ── handled ──> done (kept 7 days)
        ^                        │
-       └── failed: back-off ────┘
+       └─ failed or stopped ────┘
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from pymongo import IndexModel, ReturnDocument
 
 from backend.kit.clock import Clock
 from backend.kit.ids import new_id
-from backend.kit.mongo import Session
+from backend.kit.mongo import Session, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -105,18 +105,25 @@ class Outbox:
         try:
             async with asyncio.timeout(LEASE_S - 5):
                 await self._handlers[row["kind"]](row["payload"])
+        except asyncio.CancelledError:
+            with suppress(StorageError):
+                await self._due_in(row, 0)
+            raise
         except Exception as error:
-            delay = min(MAX_BACKOFF_S, 0.5 * 2 ** min(row["attempts"], 10))
             log.warning(
                 "outbox row failed",
                 extra={"kind": row["kind"], "row": row["_id"], "attempts": row["attempts"]},
                 exc_info=error,
             )
-            due = self._clock.now() + timedelta(seconds=delay)
-            still_ours = {"_id": row["_id"], "pending": True, "attempts": row["attempts"]}
-            await rows.update_one(still_ours, {"$set": {"due_at": due}})
+            await self._due_in(row, min(MAX_BACKOFF_S, 0.5 * 2 ** min(row["attempts"], 10)))
         else:
             await rows.update_one(
                 {"_id": row["_id"]}, {"$set": {"done_at": self._clock.now()}, "$unset": {"pending": ""}}
             )
         return True
+
+    async def _due_in(self, row: Payload, delay_s: float) -> None:
+        """Give the lease back, unless it ran out and somebody else has the row."""
+        still_ours = {"_id": row["_id"], "pending": True, "attempts": row["attempts"]}
+        due = self._clock.now() + timedelta(seconds=delay_s)
+        await OutboxDocument.get_pymongo_collection().update_one(still_ours, {"$set": {"due_at": due}})

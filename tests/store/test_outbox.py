@@ -230,7 +230,6 @@ class TestLease:
         await setting.add(1)
         worker = asyncio.create_task(setting.process(dead).work_one())
         await dead.began.wait()
-        await cancelled(worker)
         process = setting.process(alive)
         setting.clock.advance(seconds=LEASE_S - 0.1)
         assert not await process.work_one()
@@ -238,6 +237,37 @@ class TestLease:
         assert await process.work_one()
         assert (dead.handled, alive.handled) == ([], [1])
         assert await setting.done()
+        await cancelled(worker)
+
+    async def test_of_a_worker_that_is_stopped_is_given_back_at_once(self, setting: Setting) -> None:
+        """As when SIGTERM comes in the middle of a handler: nobody waits for the lease to run out."""
+        stopped, alive = Recorder(), Recorder()
+        stopped.go_on.clear()
+        await setting.add(1)
+        worker = asyncio.create_task(setting.process(stopped).work_one())
+        await stopped.began.wait()
+        await cancelled(worker)
+        assert worker.cancelled()
+        assert await setting.process(alive).work_one()
+        assert (stopped.handled, alive.handled) == ([], [1])
+
+    async def test_of_another_is_not_given_back_by_a_worker_that_is_stopped_late(
+        self, setting: Setting
+    ) -> None:
+        frozen, alive = Recorder(), Recorder()
+        workers = []
+        await setting.add(1)
+        for handler in (frozen, alive):
+            handler.go_on.clear()
+            workers.append(asyncio.create_task(setting.process(handler).work_one()))
+            await handler.began.wait()
+            setting.clock.advance(seconds=LEASE_S)
+        setting.clock.advance(seconds=-1)
+        await cancelled(workers[0])
+        assert not await setting.process(Recorder()).work_one()
+        alive.go_on.set()
+        await workers[1]
+        assert alive.handled == [1]
 
     async def test_is_not_cut_short_by_whoever_held_it_before(self, setting: Setting) -> None:
         frozen, alive = Recorder(), Recorder()
