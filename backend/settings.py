@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from backend.kit import mongo, redis
+
 
 class SettingsError(Exception):
     """A setting is missing, weak or malformed. One sentence that names it and says what to do."""
@@ -15,6 +17,9 @@ class SettingsError(Exception):
 Seconds = Annotated[int, Meta(ge=1, le=30 * 24 * 3600)]
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
+_SECRET = re.compile("secret|key")
+_CREDENTIALS = re.compile("//.*@")
+_DATABASE = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -30,6 +35,12 @@ def as_origin(address: str) -> str | None:
     if port is None or int(port) == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{host}"
     return f"{scheme}://{host}:{int(port)}"
+
+
+def _shown(name: str, value: object) -> str:
+    if value and _SECRET.search(name):
+        return "***"
+    return _CREDENTIALS.sub("//***@", repr(value))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +67,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     qless_payment_ttl_s: Seconds = 300
     qless_pass_ttl_s: Seconds = 1800
     qless_log_level: str = "INFO"
+
+    def __repr__(self) -> str:
+        """For logs and traces: what is named like a secret is `***`, addresses come without their credentials."""
+        return f"Settings({', '.join(f'{name}={_shown(name, getattr(self, name))}' for name in self.__struct_fields__)})"
 
     @property
     def is_demo(self) -> bool:
@@ -118,6 +133,8 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 
 def _judge(settings: Settings) -> None:
+    """One sentence for the first fault; a value is never repeated, as it may hold a password."""
+    _judge_databases(settings)
     if settings.qless_mode not in {"production", "demo"}:
         raise SettingsError("QLESS_MODE is neither `production` nor `demo`.")
     if len(settings.qless_secret) < 32 or len(set(settings.qless_secret)) < 10:
@@ -140,3 +157,12 @@ def _judge(settings: Settings) -> None:
             raise SettingsError(
                 "The sandbox gateway needs QLESS_SANDBOX_API_KEY and QLESS_SANDBOX_WEBHOOK_SECRETS (16 or more)."
             )
+
+
+def _judge_databases(settings: Settings) -> None:
+    if not mongo.is_url(settings.mongodb_url):
+        raise SettingsError("MONGODB_URL is not of the form mongodb://host[:port][,…]/?options.")
+    if not redis.is_url(settings.redis_url):
+        raise SettingsError("REDIS_URL is not of the form redis://host[:port]/number.")
+    if _DATABASE.fullmatch(settings.qless_database) is None:
+        raise SettingsError("QLESS_DATABASE is not 1 to 63 letters, digits, `_` and `-`.")

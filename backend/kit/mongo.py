@@ -11,6 +11,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 Document = dict[str, Any]
@@ -34,8 +35,21 @@ __all__ = [
     "StorageError",
     "connect",
     "in_transaction",
+    "is_url",
     "open_database",
 ]
+
+
+def is_url(url: str) -> bool:
+    """Whether PyMongo can make sense of it; no name is looked up."""
+    if any(character.isspace() for character in url):
+        return False
+    try:
+        # The SRV form is resolved as it is read; its parts are those of the plain form.
+        parse_uri(url.replace("mongodb+srv://", "mongodb://", 1), warn=False)
+    except (PyMongoError, ValueError):
+        return False
+    return True
 
 
 def connect(url: str) -> Client:

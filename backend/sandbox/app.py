@@ -68,6 +68,10 @@ class SandboxSettings(
     public_url: HttpUrl
     retry_delays_s: tuple[float, ...] = (0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 
+    def __repr__(self) -> str:
+        """For logs and traces: no secret is in it."""
+        return f"SandboxSettings(public_url={self.public_url!r})"
+
 
 class Payer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who answers on the UPI app's page."""

@@ -5,6 +5,7 @@ import re
 import msgspec
 import pytest
 
+from backend.sandbox.app import SandboxSettings
 from backend.settings import SETTINGS_DOC, Settings, SettingsError, as_origin, load
 
 GIVEN = {
@@ -151,6 +152,125 @@ class TestSandbox:
     def test_takes_two_secrets_while_one_is_rotated(self) -> None:
         settings = load({**GIVEN, **SANDBOX})
         assert settings.sandbox_webhook_secrets == ("newest-of-the-secrets", "oldest-of-the-secrets")
+
+
+class TestDatabases:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *(
+                "db.example",
+                "http://db.example",
+                "mongodb://",
+                "mongodb:///qless",
+                "mongodb://me@/",
+                " mongodb://db",
+            ),
+            *("mongodb://db:port", "mongodb://db:99999", "mongodb://db,", "mongodb://d b/", "mongodb://db\n"),
+            *(
+                "mongodb://me:hunter2/3@db",
+                "mongodb://db/?replicaset",
+                "mongodb://db/?timeoutMS=soon",
+                "mongodb+srv://",
+            ),
+            "mongodb://db/?nosuchoption=1",
+        ],
+    )
+    def test_mongodb_is_refused_at_a_malformed_address(self, url: str) -> None:
+        sentence = refusal(MONGODB_URL=url)
+        assert sentence.startswith("MONGODB_URL is not of the form mongodb://")
+        assert "hunter2" not in sentence
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "mongodb://db",
+            "mongodb://mongo-1,mongo-2:27018/?replicaSet=qless&tls=true",
+            "mongodb://me:hunter2%2F3@[::1]:27017/admin?directConnection=true",
+            "mongodb+srv://me:hunter2@cluster.example/?retryWrites=true",
+        ],
+    )
+    def test_mongodb_is_found_at_any_good_one(self, url: str) -> None:
+        assert load({**GIVEN, "MONGODB_URL": url}).mongodb_url == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *(
+                "cache.example",
+                "cache:6379",
+                "http://cache",
+                "redis://",
+                "redis:///0",
+                "redis://cache:port/0",
+            ),
+            *(
+                "redis://cache:99999/0",
+                "redis://cache/zero",
+                "redis://cache/0/1",
+                "redis://ca che/0",
+                "redis://cache/0\n",
+            ),
+            *("redis://:hunter2@/0", "redis://cache/0?socket_timeout=soon"),
+        ],
+    )
+    def test_redis_is_refused_at_a_malformed_address(self, url: str) -> None:
+        sentence = refusal(REDIS_URL=url)
+        assert sentence.startswith("REDIS_URL is not of the form redis://")
+        assert "hunter2" not in sentence
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://cache",
+            "redis://cache:6380/3",
+            "rediss://me:hunter2@cache/",
+            "redis://[::1]:6379/0",
+            "unix:///run/redis",
+        ],
+    )
+    def test_redis_is_found_at_any_good_one(self, url: str) -> None:
+        assert load({**GIVEN, "REDIS_URL": url}).redis_url == url
+
+    @pytest.mark.parametrize("name", [" ", "a b", "a/b", "a.b", "$a", "a\n", "x" * 64, "क", 'a"b', "a\\b"])
+    def test_their_name_is_one_that_mongodb_takes(self, name: str) -> None:
+        assert refusal(QLESS_DATABASE=name) == "QLESS_DATABASE is not 1 to 63 letters, digits, `_` and `-`."
+
+
+class TestShown:
+    def test_settings_hold_no_secret(self) -> None:
+        urls = {
+            "MONGODB_URL": "mongodb://me:hunter2@db.example/",
+            "REDIS_URL": "rediss://:hunter3@cache.example/0",
+        }
+        settings = load({**GIVEN, **SANDBOX, **urls})
+        for shown in (repr(settings), str(settings), f"{settings}"):
+            assert "hunter" not in shown
+            for secret in (
+                settings.qless_secret,
+                settings.qless_sandbox_api_key,
+                *settings.sandbox_webhook_secrets,
+            ):
+                assert secret not in shown
+            assert "mongodb_url='mongodb://***@db.example/'" in shown
+            assert "qless_public_url='https://shop.example'" in shown
+            assert "qless_mode='production'" in shown
+
+    def test_of_the_simulator_hold_none_either(self) -> None:
+        shown = repr(
+            SandboxSettings(
+                api_key="key-of-the-simulator",
+                webhook_url="http://me:hunter2@shop.example/hook",
+                webhook_secret="secret-of-the-simulator",
+                public_url="http://sandbox.example",
+            )
+        )
+        assert "of-the-simulator" not in shown
+        assert "hunter2" not in shown
+        assert "public_url='http://sandbox.example'" in shown
+
+    def test_settings_name_what_is_not_set(self) -> None:
+        assert "qless_sandbox_api_key=''" in repr(load(GIVEN))
 
 
 class TestMalformed:
