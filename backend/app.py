@@ -23,7 +23,7 @@ from backend.kit.strict import StrictRequest
 from backend.lifespan import Services, open_services
 from backend.middleware import Authentication, RequestIds
 from backend.problems import EXCEPTION_HANDLERS
-from backend.settings import Settings, load
+from backend.settings import Settings, SettingsError, load
 from backend.web import ROUTES as WEB_ROUTES
 
 MAX_BODY_BYTES = 1_000_000
@@ -105,8 +105,11 @@ def from_environment() -> Litestar:
     """What `uvicorn --factory` runs.
 
     Raises:
-        SettingsError: the environment does not describe a server that could run.
+        SystemExit: with one sentence, as the environment does not describe a server that could run.
     """
-    settings = load(os.environ)
+    try:
+        settings = load(os.environ)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from None
     logs.configure(settings.qless_log_level)
     return create_app(settings)

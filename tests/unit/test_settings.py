@@ -1,6 +1,10 @@
 """The configuration: what must be given, what is refused and in which words."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from backend.sandbox.app import SandboxSettings
 from backend.settings import SETTINGS_DOC, Settings, SettingsError, as_origin, load
 
+ROOT = Path(__file__).parents[2]
 GIVEN = {
     "MONGODB_URL": "mongodb://db.example/?replicaSet=qless",
     "REDIS_URL": "redis://cache.example/0",
@@ -235,6 +240,19 @@ class TestDatabases:
     @pytest.mark.parametrize("name", [" ", "a b", "a/b", "a.b", "$a", "a\n", "x" * 64, "क", 'a"b', "a\\b"])
     def test_their_name_is_one_that_mongodb_takes(self, name: str) -> None:
         assert refusal(QLESS_DATABASE=name) == "QLESS_DATABASE is not 1 to 63 letters, digits, `_` and `-`."
+
+
+class TestStart:
+    def test_with_wrong_settings_ends_with_one_sentence(self) -> None:
+        command = [sys.executable, *("-m", "uvicorn", "--factory", "backend.app:from_environment")]
+        environment = {**os.environ, **GIVEN, "MONGODB_URL": "mongodb://me:hunter2@db,"}
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ended.returncode != 0
+        assert ended.stderr.splitlines() == [
+            "MONGODB_URL is not of the form mongodb://host[:port][,…]/?options."
+        ]
 
 
 class TestShown:
