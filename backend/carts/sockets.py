@@ -200,7 +200,7 @@ class _Phone:
             if isinstance(result, AppError):
                 self._refuse(result, frame.id)
             else:
-                self._connection.send(frames.encode(frames.Ack(id=frame.id, seq=result)))
+                self._connection.send_with_next(frames.encode(frames.Ack(id=frame.id, seq=result)))
                 if isinstance(frame, frames.RemoveMemberFrame):
                     self._carts.send_join_link(self._user_id, self._room.session_id)
 

@@ -20,7 +20,8 @@ class Connection:
 
     `send` and `close` never wait and may be called from anywhere in the loop. While the phone keeps up, `send`
     writes; when it does not, or the server gives no way past ASGI, frames queue for `run_writer`. Frames leave in
-    the order they came: `send` writes only while nothing is queued and nothing is in the writer's hands.
+    the order they came: `send` writes only while nothing is queued and nothing is in the writer's hands, and takes
+    along what `send_with_next` held back.
 
     For a phone that reads nothing there are, at most, the transport's buffer up to its high-water mark and one
     frame past it, and the queue. After a close nothing more is taken.
@@ -31,7 +32,9 @@ class Connection:
         self._asgi_send = send
         self._outlet = outlet_of(scope)
         self._write_now = self._outlet.write_now if self._outlet else _never
+        self._loop = asyncio.get_running_loop()
         self._all_written = True
+        self._held = b""
         self._frames: deque[Frame] = deque()
         self._wake = asyncio.Event()
         self._closing: CloseCode | None = None
@@ -43,8 +46,25 @@ class Connection:
 
     def send(self, frame: Frame) -> None:
         """Write the frame, or queue it."""
-        if self._all_written and self._write_now(frame):
+        held, self._held = self._held, b""
+        if self._all_written and self._write_now(held + frame):
             return
+        if held:
+            self._queue(Frame(held))
+        self._queue(frame)
+
+    def send_with_next(self, frame: Frame) -> None:
+        """Send the frame in one write with the next one; alone, if this turn of the loop brings no other."""
+        self._send_held()
+        self._held = frame
+        self._loop.call_soon(self._send_held)
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self.send(Frame(held))
+
+    def _queue(self, frame: Frame) -> None:
         if self._closing is not None:
             return
         if len(self._frames) >= MAX_QUEUED:
@@ -57,12 +77,13 @@ class Connection:
 
     def close(self, code: CloseCode) -> None:
         """Send what is queued, then close with this code; the first call counts."""
+        self._send_held()
         if self._closing is None:
             self._closing = code
             self._all_written = False
             self._wake.set()
             if self._patience is not None:
-                self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_WITHIN_S)
+                self._patience.reschedule(self._loop.time() + CLOSE_WITHIN_S)
 
     async def run_writer(self) -> None:
         """Write what is queued until closed; then close the socket. Raises what ASGI raises when the phone is gone.
@@ -96,5 +117,5 @@ class Connection:
             self._all_written = True
 
 
-def _never(_: Frame) -> bool:
+def _never(_: bytes) -> bool:
     return False

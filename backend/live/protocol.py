@@ -12,16 +12,14 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from backend.live.frames import Frame
-
 EXTENSION = "qless.outlet"
 
 
 class Outlet(Protocol):
     """A socket's way past ASGI. Both methods are for the event loop's thread, and neither waits."""
 
-    def write_now(self, frame: Frame) -> bool:
-        """Hand the frame to the transport; False, and nothing is done, when it would have to wait or is too late.
+    def write_now(self, frames: bytes) -> bool:
+        """Hand whole frames to the transport; False, and nothing is done, when they had to wait or are too late.
 
         Who mixes it with ASGI's `send` calls it only when every `send` before has returned.
         """
@@ -46,11 +44,11 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         if not self.close_sent:
             self.scope["extensions"][EXTENSION] = {"outlet": self}
 
-    def write_now(self, frame: Frame) -> bool:
+    def write_now(self, frames: bytes) -> bool:
         """See `Outlet`. No frame may follow a close frame, whoever sent it: the state is no longer open then."""
         if not self.writable.is_set() or self.conn.state is not State.OPEN or self.disconnected:
             return False
-        self.transport.write(frame)
+        self.transport.write(frames)
         return True
 
     def abort(self) -> None:

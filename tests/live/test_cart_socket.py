@@ -16,6 +16,7 @@ from backend.carts.service import RESUME_AT_MOST
 from backend.catalog import Product
 from backend.kit import mongo
 from backend.live import CloseCode
+from backend.live.protocol import LiveProtocol
 from backend.settings import Settings
 from tests.phones import phone_at, pick_up, silent_phone
 from tests.support import PLAIN_PROTOCOL, serving
@@ -159,6 +160,22 @@ class TestCommands:
             assert (event["item"]["qty"], event["item"]["total_minor"]) == (2, 2000)
             assert event["totals"]["total_minor"] == 2000
             assert event["budget"]["remaining_minor"] == 8000
+
+    async def test_an_ack_leaves_in_one_write_with_its_event_and_before_it(
+        self, addresses: list[str], family: Family, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writes: list[bytes] = []
+        write_now = LiveProtocol.write_now
+
+        def watched(protocol: LiveProtocol, frames: bytes) -> bool:
+            writes.append(frames)
+            return write_now(protocol, frames)
+
+        monkeypatch.setattr(LiveProtocol, "write_now", watched)
+        async with phone_at(addresses[0], family.session_id, family.host.token) as phone:
+            await phone.scan(family.products[0].barcode)
+        (both,) = [frames for frames in writes if b'"ack"' in frames]
+        assert both.index(b'"type":"ack"') < both.index(b'"type":"event"')
 
     async def test_a_repeat_is_answered_and_not_applied_again(
         self, addresses: list[str], family: Family

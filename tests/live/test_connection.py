@@ -33,7 +33,7 @@ class Wire:
     """A server's end of a socket: its ASGI `send`, and its outlet when it offers one.
 
     Attributes:
-        sent: every message that left, by either way: a text, or a close code.
+        sent: every message that left, by either way: a text (short, here), or a close code.
         flows: cleared while the phone does not read.
     """
 
@@ -49,11 +49,14 @@ class Wire:
         await self.flows.wait()
         self.sent.append(message["code"] if message["type"] == "websocket.close" else message["text"])
 
-    def write_now(self, frame: Frame) -> bool:
+    def write_now(self, frames: bytes) -> bool:
         if not self.flows.is_set():
             return False
-        self.sent.append(text_of(frame))
         self.written_at_once += 1
+        while frames:
+            end = 2 + frames[1]
+            self.sent.append(text_of(Frame(frames[:end])))
+            frames = frames[end:]
         return True
 
     def abort(self) -> None:
@@ -93,7 +96,7 @@ class TestConnection:
         for n in range(2_000):
             if dice.random() < 0.1:
                 (wire.flows.clear if wire.flows.is_set() else wire.flows.set)()
-            phone.send(frame(n))
+            (phone.send if dice.random() < 0.7 else phone.send_with_next)(frame(n))
             if dice.random() < 0.3:
                 await asyncio.sleep(0)
             if n % 100 == 99:
@@ -165,6 +168,35 @@ class TestConnection:
         busy.close(CloseCode.RESTARTING)
         await asyncio.wait_for(writer, 5)
         assert wire.sent == ["1", "2", 1012]
+
+
+class TestSendWithNext:
+    async def test_leaves_in_one_write_with_the_next_and_before_it(self) -> None:
+        wire = Wire(outlet=True)
+        phone = wire.connection()
+        phone.send_with_next(frame("ack"))
+        phone.send(frame("event"))
+        assert (wire.sent, wire.written_at_once) == (["ack", "event"], 1)
+        await asyncio.sleep(0)
+        assert wire.written_at_once == 1
+
+    async def test_leaves_alone_when_nothing_comes(self) -> None:
+        wire = Wire(outlet=True)
+        wire.connection().send_with_next(frame("ack"))
+        await asyncio.sleep(0)
+        assert wire.sent == ["ack"]
+
+    async def test_is_not_lost_before_a_close_or_to_a_phone_that_is_slow(self, wire: Wire) -> None:
+        wire.flows.clear()
+        phone = wire.connection()
+        for text in ("first", "second"):
+            phone.send_with_next(frame(text))
+        phone.send(frame("third"))
+        phone.send_with_next(frame("fourth"))
+        phone.close(CloseCode.RESTARTING)
+        wire.flows.set()
+        await asyncio.wait_for(phone.run_writer(), 5)
+        assert wire.sent == ["first", "second", "third", "fourth", 1012]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 200_000])
