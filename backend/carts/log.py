@@ -13,9 +13,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 import bson
+import msgspec
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, PyMongoError
 
@@ -61,7 +62,7 @@ class Outcome(Enum):
 OnOutcome = Callable[[Outcome], None]
 
 
-class _Append(NamedTuple):
+class _Append(msgspec.Struct, frozen=True):
     """An entry on its way; `document` is encoded once, so that every try inserts identical bytes."""
 
     key: tuple[str, int]

@@ -16,7 +16,10 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
+
+import msgspec
 
 from backend import errors
 from backend.carts import rules
@@ -41,17 +44,19 @@ ANSWER_WITHIN_S = 8.0
 Answer = Callable[[int | AppError], None]
 
 
-class Ticket:
-    """A command in the queue of its cart."""
+class Ticket(msgspec.Struct):
+    """A command in the queue of its cart.
 
-    __slots__ = ("answer", "arrived", "compared", "facts", "request")
+    Attributes:
+        arrived: by the loop's clock.
+        compared: whether the state was compared with the log since.
+    """
 
-    def __init__(self, request: Request, facts: rules.Facts, answer: Answer, arrived: float) -> None:
-        self.request = request
-        self.facts = facts
-        self.answer: Answer | None = answer
-        self.arrived = arrived
-        self.compared = False
+    request: Request
+    facts: rules.Facts
+    answer: Answer | None
+    arrived: float
+    compared: bool = False
 
     def settle(self, result: int | AppError) -> None:
         """Give the answer, once."""
@@ -105,9 +110,10 @@ class Room:
         """Decide queued commands until one is on its way to the log, or none is left."""
         while self._queue and self._in_flight is None:
             ticket = self._queue.popleft()
-            decision = rules.decide(self.state, ticket.request, ticket.facts, self._clock.now())
+            now = self._clock.now()
+            decision = rules.decide(self.state, ticket.request, ticket.facts, now)
             if isinstance(decision, rules.Accepted):
-                self._append(ticket, decision)
+                self._append(ticket, decision, now)
             elif isinstance(decision, rules.Repeated):
                 ticket.settle(decision.seq)
             elif not ticket.compared:
@@ -117,11 +123,11 @@ class Room:
             else:
                 ticket.settle(errors.BY_CODE[decision.code](decision.detail))
 
-    def _append(self, ticket: Ticket, decision: rules.Accepted) -> None:
+    def _append(self, ticket: Ticket, decision: rules.Accepted, now: datetime) -> None:
         entry = Entry(
             session_id=self.session_id,
             seq=(self.state.seq if self.state else 0) + 1,
-            at=self._clock.now(),
+            at=now,
             by=ticket.request.by,
             command_id=ticket.request.command_id,
             digest=ticket.request.digest(),

@@ -5,6 +5,7 @@ import re
 import string
 import time
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Annotated, Any
@@ -270,6 +271,21 @@ class TestClock:
         assert now.tzinfo is not None
         assert not now.utcoffset()
         assert now.microsecond % 1_000 == 0
+
+    def test_goes_on(self) -> None:
+        clock = SystemClock()
+        before = clock.now()
+        time.sleep(0.002)
+        assert clock.now() > before
+
+    @given(st.integers(0, 4 * 10**18))
+    def test_is_exact(self, ns: int) -> None:
+        """To the millisecond, for any time till the year 2096."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "time_ns", lambda: ns)
+            assert SystemClock().now() == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
+                milliseconds=ns // 10**6
+            )
 
     def test_cuts_what_bson_would_lose(self) -> None:
         assert to_milliseconds(NOW.replace(microsecond=999_999)).microsecond == 999_000
