@@ -33,6 +33,8 @@ FORGET_AFTER_S = 60.0
 CLOSE_WITHIN_S = 5.0
 SNAPSHOT_AFTER_EVENTS = 64
 SNAPSHOT_AFTER_S = 3.0
+AT_ONCE = 16
+"""Carts whose snapshots are encoded, or presence told, before anything else gets its turn: about a millisecond."""
 
 
 class _Message(IntEnum):
@@ -232,10 +234,15 @@ class Rooms:
             await self.save_snapshots(now)
             if now - told > REPEAT_EVERY_S:
                 told = now
-                for room in self._rooms.values():
-                    if room.connections:
-                        self._presence_changed(room)
+                await self._repeat_presence()
             self._forget(now)
+
+    async def _repeat_presence(self) -> None:
+        for number, room in enumerate(list(self._rooms.values()), start=1):
+            if room.connections:
+                self._presence_changed(room)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def save_snapshots(self, now: float, *, all_dirty: bool = False) -> None:
         """Write the snapshots that are due, in groups: 64 events past the last, or 3 s after it."""
@@ -247,10 +254,9 @@ class Rooms:
                 all_dirty or not seq or ahead >= SNAPSHOT_AFTER_EVENTS or now - at > SNAPSHOT_AFTER_S
             ):
                 due.append(room)
-        for start in range(0, len(due), 200):
-            group = [
-                (r.session_id, store.encode_snapshot(r.state)) for r in due[start : start + 200] if r.state
-            ]
+        for start in range(0, len(due), AT_ONCE):
+            rooms = due[start : start + AT_ONCE]
+            group = [(room.session_id, store.encode_snapshot(room.state)) for room in rooms if room.state]
             await store.save_snapshots_forward(group)
             self._saved.update((session_id, (doc["seq"], now)) for session_id, doc in group)
 

@@ -226,6 +226,8 @@ class Room:
 
     def refuse_overdue(self, now: float) -> None:
         """Answer commands that wait for too long; what is on its way stays on its way."""
+        if not (self._in_flight or self._queue):
+            return
         in_flight = [self._in_flight] if self._in_flight else []
         for ticket in [*in_flight, *self._queue]:
             if now - ticket.arrived > ANSWER_WITHIN_S:
