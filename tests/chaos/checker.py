@@ -274,8 +274,9 @@ def _judge_shown(cart: Cart, diary: Diary, snapshots: list[Frame], last: Screen)
         shown.setdefault(last.seq, []).append(("last screen", list(last.lines.values()), last.totals))
     findings = []
     for document, lines in lines_after(cart.log):
-        truth = [core(line) for line in lines.values()]
-        for what, items, totals in shown.pop(seq_of(document), []):
+        claims = shown.pop(seq_of(document), [])
+        truth = [core(line) for line in lines.values()] if claims else []
+        for what, items, totals in claims:
             if [core(item) for item in items] != truth or totals != document["totals"]:
                 findings.append(f"The {what} of {diary.client} at {seq_of(document)} is not the log's.")
     findings += [f"{diary.client} was shown {seq}, which the log does not have." for seq in shown]

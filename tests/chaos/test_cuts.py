@@ -35,7 +35,7 @@ async def restart_again_and_again(redis: RedisServer, times: int, over_s: float,
 
 async def test_screens_are_whole_again(plan: Plan, told: Mapping[str, str], tmp_path: Path) -> None:
     cuts, restarts = plan.count(60, 1_000), plan.count(3, 50)
-    over_s = plan.count(8, 150)
+    over_s = plan.count(6, 150)
     size = Size(
         carts=plan.count(5, 10),
         members=4,

@@ -12,26 +12,32 @@ from tests.chaos.shopping import Crowd
 
 KILLS_A_ROUND = 10
 """Of each kind; then the carts are judged and the next round has new ones."""
-SIZE = Size(carts=3, members=4, pause_s=0.05)
+SIZE = Size(carts=3, members=4, pause_s=0.1)
 RECOVERS_WITHIN_S = 30.0
 
 
-async def kill_again_and_again(programs: Sequence[Program], times: int, dice: random.Random) -> None:
-    """Kill one of them, leave it dead for a moment, start it, let it run for a moment."""
+async def kill_again_and_again(
+    programs: Sequence[Program], times: int, rest_s: float, dice: random.Random
+) -> None:
+    """Let one of them run for a moment, kill it, leave it dead for a moment, start it."""
     for _ in range(times):
-        await asyncio.sleep(dice.uniform(0.1, 1.2))
+        await asyncio.sleep(dice.uniform(0.1, 2 * rest_s))
         program = dice.choice(programs)
         await program.kill()
-        await asyncio.sleep(dice.uniform(0, 0.3))
+        await asyncio.sleep(dice.uniform(0, 0.2))
         await program.start()
 
 
 def killing(machines: Machines, times: int, dice: random.Random) -> Callable[[Crowd], Awaitable[None]]:
     async def trouble(crowd: Crowd) -> None:
         async with asyncio.TaskGroup() as all_at_once:
-            for programs in (machines.servers, machines.mongo.members, [machines.redis]):
+            for programs, rest_s in (
+                (machines.servers, 0.5),
+                (machines.mongo.members, 1.0),
+                ([machines.redis], 2.0),
+            ):
                 kind = random.Random(dice.random())
-                all_at_once.create_task(kill_again_and_again(programs, times, kind))
+                all_at_once.create_task(kill_again_and_again(programs, times, rest_s, kind))
         await crowd.goes_on(time.monotonic(), RECOVERS_WITHIN_S)
 
     return trouble
