@@ -54,42 +54,52 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def measure(options: argparse.Namespace, bench: Bench) -> tuple[list[Section], list[plot.Chart]]:
-    """The parts that were asked for, in the order of the table."""
+Found = tuple[Sequence[Section], Sequence[plot.Chart]]
+
+
+def measure(part: str, options: argparse.Namespace, bench: Bench) -> Found:
+    """One part: its sections of the table and its charts."""
     shape = Shape(options.carts, options.members, options.lines)
-    rounds, half = options.rounds, (options.rounds + 1) // 2
+    few = (options.rounds + 1) // 2
+    match part:
+        case "compare":
+            return compare(bench, shape, options.rounds, options.seconds)
+        case "growth":
+            return growth.growth(bench, options.open, min(2, few))
+        case "processes":
+            return processes(bench, shape, options.rounds, options.seconds), []
+        case _:
+            return cost.cost(bench, few)
+
+
+def run(options: argparse.Namespace, folder: Path) -> bool:
+    """Measure and print; False when a part failed, which does not take the others with it."""
     sections: list[Section] = []
     charts: list[plot.Chart] = []
-    if "compare" in options.parts:
-        found, bars = compare(bench, shape, rounds, options.seconds)
-        sections += found
-        charts.append(bars)
-    if "growth" in options.parts:
-        found, lines = growth.growth(bench, options.open, min(2, half))
-        sections += found
-        charts += lines
-    if "processes" in options.parts:
-        sections += processes(bench, shape, rounds, options.seconds)
-    if "cost" in options.parts:
-        costs, lines = cost.cost(bench, half)
-        sections.append(costs)
-        charts += lines
-    return sections, charts
-
-
-def run(options: argparse.Namespace, folder: Path) -> None:
-    """Measure and print."""
+    failed = []
     with databases(folder) as found:
         bench = Bench(folder, found, max(options.lines, *cost.LINES), options.shared)
         if options.profile:
             shape = Shape(options.carts, options.members, options.lines)
             print(profile(bench, shape, options.seconds, folder))
-            return
-        sections, charts = measure(options, bench)
-    print(table(sections), verdict(sections), sep="\n\n")
+            return True
+        for part in sorted(set(options.parts), key=PARTS.index):
+            try:
+                rows, drawn = measure(part, options, bench)
+            except (ServerFailed, LoadFailed) as error:
+                say(str(error))
+                failed.append(part)
+            else:
+                sections += rows
+                charts += drawn
+    if sections:
+        print(table(sections), verdict(sections), sep="\n\n")
     if charts:
         plot.write(charts, options.plot)
         print(f"Charts: {options.plot}")
+    if failed:
+        print(f"Could not be measured: {', '.join(failed)}")
+    return not failed
 
 
 def main() -> int:
@@ -97,13 +107,12 @@ def main() -> int:
     DATA.mkdir(exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-", dir=DATA) as name:
-            run(options, Path(name))
+            return 0 if run(options, Path(name)) else 1
     except (EmbeddedError, ServerFailed, LoadFailed) as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ PACED_GOALS: Goals = {("all_p99", "floor"): Goal(2)}
 ALONE_GOALS: Goals = {("all_p50", "floor"): Goal(1.3)}
 
 
-def compare(bench: Bench, shape: Shape, rounds: int, seconds: float) -> tuple[list[Section], Bars]:
+def compare(bench: Bench, shape: Shape, rounds: int, seconds: float) -> tuple[list[Section], list[Bars]]:
     """All servers, round by round."""
     kinds = (*KINDS, *(SHARED_KINDS if bench.shared else ()))
     free: list[Mapping[str, Figures]] = []
@@ -58,7 +58,7 @@ def compare(bench: Bench, shape: Shape, rounds: int, seconds: float) -> tuple[li
         section(f"{shape}: {RATE} scans a second in all, whatever the answers", paced, PACED_GOALS),
         section(f"{single}: a scan as soon as the one before is answered", alone, ALONE_GOALS),
     ]
-    return sections, throughput(str(shape), free)
+    return sections, [throughput(str(shape), free)]
 
 
 def section(title: str, rounds: Rounds, goals: Goals) -> Section:

@@ -29,7 +29,7 @@ def points() -> Iterator[tuple[Point, Shape]]:
     yield from ((("processes", n), BASE) for n in PROCESSES if n != 1)
 
 
-def cost(bench: Bench, rounds: int) -> tuple[Section, list[Lines]]:
+def cost(bench: Bench, rounds: int) -> tuple[list[Section], list[Lines]]:
     """Short measurements of ours, round by round."""
     found: dict[Point, list[Figures]] = {point: [] for point, _ in points()}
     with ExitStack() as stops:
@@ -39,7 +39,7 @@ def cost(bench: Bench, rounds: int) -> tuple[Section, list[Lines]]:
             for point, shape in points():
                 servers = [first, second] if point == ("processes", 2) else [alone]
                 found[point] += bench.load(servers, shape, Stretch(SECONDS))
-    return section(found), plots(found)
+    return [section(found)], plots(found)
 
 
 def of(found: Cost, varied: str, value: int) -> list[float]:

@@ -19,7 +19,9 @@ from scripts.benchmarks.report import Goal, Of, Row, Section, spread, table, ver
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def make_figures(rate: float = 1000.0, p50: float = 2.0, p99: float = 8.0, cpu_us: float = 100.0) -> Figures:
+def make_figures(
+    rate: float = 1000.0, p50: float = 2.0, p99: float = 8.0, cpu_us: float = 100.0, refused: int = 0
+) -> Figures:
     return Figures(
         scans=1000,
         scans_a_second=rate,
@@ -31,6 +33,7 @@ def make_figures(rate: float = 1000.0, p50: float = 2.0, p99: float = 8.0, cpu_u
         client_busy=0.5,
         here_p50=p50,
         there_p50=p50 + 1,
+        refused=refused,
     )
 
 
@@ -40,15 +43,16 @@ def texts(svg: str) -> list[str]:
 
 class TestFigures:
     def test_times_become_milliseconds_and_rates(self) -> None:
-        times = Times(own=[0.001, 0.002, 0.003], everybody=[0.004, 0.005, 0.009], here=[0.002], there=[0.004])
+        times = Times([0.001, 0.002, 0.003], [0.004, 0.005, 0.009], here=[0.002], there=[0.004], refused=1)
         found = summarise(times, took_s=1.5, server_cpu_s=0.003, client_cpu_s=0.75)
-        assert (found.scans, found.scans_a_second, found.client_busy) == (3, 2.0, 0.5)
+        assert (found.scans, found.scans_a_second, found.client_busy, found.refused) == (3, 2.0, 0.5, 1)
         assert (found.own_p50, found.all_p50, found.all_p99) == pytest.approx((2.0, 5.0, 9.0))
         assert found.server_cpu_us == pytest.approx(1000.0)
         assert (found.here_p50, found.there_p50) == pytest.approx((2.0, 4.0))
 
     def test_without_other_screens_there_is_no_time_to_them(self) -> None:
         found = summarise(Times(own=[0.001], everybody=[0.001]), 1.0, 0.1, 0.1)
+        assert found.refused == 0
         assert found.here_p50 is None
         assert found.there_p50 is None
 
@@ -149,14 +153,17 @@ class TestParts:
         ours = {
             100: [make_figures()],
             1000: [make_figures(p50=2.4)],
-            10000: [make_figures(p50=3.0, p99=20.0)],
+            10000: [make_figures(p50=3.0, p99=20.0, refused=250)],
         }
         floor = {step: [make_figures()] for step in ours}
         found = Found({"ours": ours, "floor": floor}, Memory(26.0, 20.5, 6.5, 19.0), 0.2)
         judged = [(row.what.split(",")[0], row.is_met) for row in growth.section(found).rows if row.goal]
         assert [met for _, met in judged] == [True, False, True, False, True, False]
+        [refused] = [row for row in growth.section(found).rows if row.what.startswith("scans refused")]
+        assert refused.ours == [20.0]
         chart = growth.plot(found)
         assert [curve.label for curve in chart.curves] == ["ours p50", "ours p99", "floor p50", "floor p99"]
+        assert [curve.dashed for curve in chart.curves] == [True, False, True, False]
         assert chart.curves[1].points[-1] == (10000, (20.0, 20.0, 20.0))
 
     def test_cost_compares_each_point_with_the_least_of_its_kind(self) -> None:
