@@ -187,10 +187,15 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     category_budgets: Mapping[str, Budget | None] = {}
 
 
+def event_id(session_id: str, seq: int) -> dict[str, Any]:
+    """The one way to name an event; the order of the fields is part of the key."""
+    return {"s": session_id, "n": seq}
+
+
 def to_document(entry: Entry) -> dict[str, Any]:
     """The entry as BSON: `_id` is `{s, n}`, the rest by field name."""
     document: dict[str, Any] = msgspec.to_builtins(entry, builtin_types=(datetime, bytes))
-    return {"_id": {"s": document.pop("session_id"), "n": document.pop("seq")}, **document}
+    return {"_id": event_id(document.pop("session_id"), document.pop("seq")), **document}
 
 
 def from_document(document: dict[str, Any]) -> Entry:

@@ -20,7 +20,7 @@ import msgspec
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from backend.carts.events import Entry, from_document, to_document
+from backend.carts.events import Entry, event_id, from_document, to_document
 from backend.kit.mongo import Database
 
 log = logging.getLogger(__name__)
@@ -78,11 +78,6 @@ class _Append(msgspec.Struct, frozen=True):
             log.exception("outcome not taken", extra={"session_id": self.key[0], "seq": self.key[1]})
 
 
-def event_id(session_id: str, seq: int) -> dict[str, Any]:
-    """The one way to name an event; the order of the fields is part of the key."""
-    return {"s": session_id, "n": seq}
-
-
 class CartLog:
     """Appends to and reads from `cart_events`."""
 
@@ -108,7 +103,10 @@ class CartLog:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Commit batches until cancelled. Cancelling leaves entries waiting; it does not lose their outcome."""
+        """Commit batches until cancelled. Cancelling leaves entries waiting; it does not lose their outcome.
+
+        After a batch of which nothing became known it waits, up to 1 s. A few unknown ones hold nobody up.
+        """
         failures = 0
         while True:
             await self._wake.wait()
@@ -121,13 +119,10 @@ class CartLog:
                 finally:
                     self._waiting[:0] = unknown
                 if unknown:
-                    failures += 1
-                    log.warning(
-                        "appends of unknown outcome", extra={"count": len(unknown), "failures": failures}
-                    )
+                    log.warning("appends of unknown outcome", extra={"count": len(unknown)})
+                failures = failures + 1 if len(unknown) == len(batch) else 0
+                if failures:
                     await asyncio.sleep(min(1.0, 0.02 * 2**failures))
-                else:
-                    failures = 0
             self._idle.set()
 
     async def _insert(self, batch: list[_Append]) -> list[_Append]:

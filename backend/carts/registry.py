@@ -213,12 +213,18 @@ class Rooms:
                 async with asyncio.timeout(HEAD_CHECK_S):
                     await self._check_now.wait()
             self._check_now.clear()
-            watched = [room for room in self._rooms.values() if room.connections and room.state]
-            heads = [(room.session_id, room.state.seq) for room in watched if room.state]
-            for start in range(0, len(heads), 1_000):
-                for session_id in await self._log.ahead(heads[start : start + 1_000]):
-                    if room := self._rooms.get(session_id):
-                        await room.catch_up()
+            try:
+                await self._check_heads()
+            except StorageError as error:
+                log.warning("heads not checked", extra={"error": type(error).__name__})
+
+    async def _check_heads(self) -> None:
+        watched = [room for room in self._rooms.values() if room.connections and room.state]
+        heads = [(room.session_id, room.state.seq) for room in watched if room.state]
+        for start in range(0, len(heads), 1_000):
+            for session_id in await self._log.ahead(heads[start : start + 1_000]):
+                if room := self._rooms.get(session_id):
+                    room.look_again()
 
     async def run_housekeeping(self) -> None:
         """Answer overdue commands, save snapshots, repeat who is present, forget idle rooms."""

@@ -8,7 +8,8 @@ import pytest
 from pymongo.read_concern import ReadConcern
 
 from backend.carts import CartLog, prepare_log
-from backend.carts.log import COLLECTION, Outcome, event_id
+from backend.carts.events import event_id
+from backend.carts.log import COLLECTION, Outcome
 from backend.kit import mongo
 from backend.kit.embedded import EmbeddedMongo
 from backend.settings import Settings
