@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 import bson
+import pymongo
 import msgspec
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, PyMongoError
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 COLLECTION = "cart_events"
 MAX_SEQ = 2**31 - 1
 MAX_BATCH = 1_000
+TRY_S = 2.0
+"""How long one try may take. It is short, as a frozen primary answers nothing and the next try may find another."""
 DUPLICATE_KEY = 11000
 NEVER_STORABLE = {121, 10334}
 """DocumentValidationFailure and BSONObjectTooLarge: trying again changes nothing."""
@@ -128,7 +131,8 @@ class CartLog:
     async def _insert(self, batch: list[_Append]) -> list[_Append]:
         """Insert a batch, report what is known, and return what is not."""
         try:
-            await self._events.insert_many([append.document for append in batch], ordered=False)
+            with pymongo.timeout(TRY_S):
+                await self._events.insert_many([append.document for append in batch], ordered=False)
         except BulkWriteError as error:
             return await self._sort_out(batch, error.details or {})
         except PyMongoError:
