@@ -90,8 +90,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SETTINGS_DOC: dict[str, str] = {
-    "MONGODB_URL": "MongoDB replica set, with credentials if it has any",
-    "REDIS_URL": "Redis; nothing of record is kept there",
+    "MONGODB_URL": "MongoDB replica set, or the routers of a sharded cluster, with credentials if it has any",
+    "REDIS_URL": "Redis; nothing of record is kept there; `redis+cluster://` or `rediss+cluster://` names any node of a cluster",
     "QLESS_SECRET": "root secret, 32 characters or more; access tokens, quotes and sealed keys derive from it",
     "QLESS_PUBLIC_URL": "address that phones use; `https` unless in the demo",
     "QLESS_MODE": "`production` or `demo`",
@@ -163,6 +163,8 @@ def _judge_databases(settings: Settings) -> None:
     if not mongo.is_url(settings.mongodb_url):
         raise SettingsError("MONGODB_URL is not of the form mongodb://host[:port][,…]/?options.")
     if not redis.is_url(settings.redis_url):
-        raise SettingsError("REDIS_URL is not of the form redis://host[:port]/number.")
+        raise SettingsError(
+            "REDIS_URL is not of the form redis://host[:port]/number or redis+cluster://host[:port]."
+        )
     if _DATABASE.fullmatch(settings.qless_database) is None:
         raise SettingsError("QLESS_DATABASE is not 1 to 63 letters, digits, `_` and `-`.")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from redis.asyncio.client import PubSub
 
-from backend.kit.redis import Client, RedisDown
+from backend.kit.redis import Client, RedisDown, relay
 
 log = logging.getLogger(__name__)
 
@@ -70,19 +70,27 @@ class Bus:
         """Send what waits, one pipeline at a time, until cancelled."""
         while True:
             await self._out_ready.wait()
+            batch: list[tuple[str, bytes]] = []
+            try:
+                async with relay(self._redis) as server:
+                    while True:
+                        batch = await self._next_batch()
+                        pipeline = server.pipeline(transaction=False)
+                        for channel, payload in batch:
+                            pipeline.publish(channel, payload)
+                        await pipeline.execute()
+            except RedisDown as error:
+                log.warning(
+                    "bus could not send", extra={"dropped": len(batch), "error": type(error).__name__}
+                )
+                await asyncio.sleep(0.2)
+
+    async def _next_batch(self) -> list[tuple[str, bytes]]:
+        """What waits, 500 messages at most, once something does."""
+        if not self._out:
             self._out_ready.clear()
-            while self._out:
-                batch = [self._out.popleft() for _ in range(min(len(self._out), 500))]
-                pipeline = self._redis.pipeline(transaction=False)
-                for channel, payload in batch:
-                    pipeline.publish(channel, payload)
-                try:
-                    await pipeline.execute()
-                except RedisDown as error:
-                    log.warning(
-                        "bus could not send", extra={"dropped": len(batch), "error": type(error).__name__}
-                    )
-                    await asyncio.sleep(0.2)
+            await self._out_ready.wait()
+        return [self._out.popleft() for _ in range(min(len(self._out), 500))]
 
     async def run_receiver(self) -> None:
         """Subscribe, hand out messages, notice silence; ends by raising when Redis goes away.
@@ -90,17 +98,18 @@ class Bus:
         The caller's loop starts it again, with back-off; each start resubscribes everything and then
         calls `on_resync`.
         """
-        pubsub = self._redis.pubsub()
-        try:
-            subscribed = dict(self._topics)
-            await pubsub.subscribe(_KEEPALIVE, *subscribed)
-            self._topics_changed.set()
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._read(pubsub))
-                both.create_task(self._keep_topics(pubsub, subscribed))
-        finally:
-            self.connected = False
-            await _close_quietly(pubsub)
+        async with relay(self._redis) as server:
+            pubsub = server.pubsub()
+            try:
+                subscribed = dict(self._topics)
+                await pubsub.subscribe(_KEEPALIVE, *subscribed)
+                self._topics_changed.set()
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._read(pubsub))
+                    both.create_task(self._keep_topics(pubsub, subscribed))
+            finally:
+                self.connected = False
+                await _close_quietly(pubsub)
 
     async def _read(self, pubsub: PubSub) -> None:
         silent = 0

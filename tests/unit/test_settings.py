@@ -217,6 +217,9 @@ class TestDatabases:
                 "redis://cache/0\n",
             ),
             *("redis://:hunter2@/0", "redis://cache/0?socket_timeout=soon"),
+            "redis+cluster://cache/1",
+            "redis+cluster://",
+            "unix+cluster:///cache",
         ],
     )
     def test_redis_is_refused_at_a_malformed_address(self, url: str) -> None:
@@ -227,6 +230,8 @@ class TestDatabases:
     @pytest.mark.parametrize(
         "url",
         [
+            "redis+cluster://cache",
+            "rediss+cluster://me:hunter2@cache.example:6379/0",
             "redis://cache",
             "redis://cache:6380/3",
             "rediss://me:hunter2@cache/",
