@@ -40,11 +40,16 @@ class Cluster(NamedTuple):
 
     def keys(self) -> list[int]:
         """How many keys each node holds."""
-        held = []
+        return [client.dbsize() for client in self._ask()]
+
+    def clients(self) -> list[int]:
+        """How many connections each node has."""
+        return [client.info("clients")["connected_clients"] for client in self._ask()]
+
+    def _ask(self) -> Iterator[Redis]:
         for node in self.nodes:
             with closing(Redis(port=node.port)) as client:
-                held.append(client.dbsize())
-        return held
+                yield client
 
 
 @contextmanager
