@@ -185,7 +185,7 @@ class CartLog:
     async def tail(self, session_id: str, after: int) -> list[Entry]:
         """The cart's entries past `after`, in order, as the majority has them."""
         bounds = {"$gt": event_id(session_id, after), "$lte": event_id(session_id, MAX_SEQ)}
-        cursor = self._events.find({"_id": bounds}).sort("_id", 1)
+        cursor = self._events.find({"_id": bounds, "_id.s": session_id}).sort("_id", 1)  # one shard: its key
         return [from_document(document) async for document in cursor]
 
     async def ahead(self, heads: Iterable[tuple[str, int]]) -> list[str]:

@@ -51,6 +51,16 @@ class TestReading:
             assert len(await log.tail(carts[1], after)) == count
             assert await examined(database, log_commands) == (count, count)
 
+    async def test_a_tail_names_its_shard_and_examines_no_more_beside_the_index_that_sharding_needs(
+        self, log: CartLog, log_commands: LogCommands, database: mongo.Database, carts: list[str]
+    ) -> None:
+        index = await database[COLLECTION].create_index([("_id.s", "hashed")])
+        assert len(await log.tail(carts[1], 35)) == 5
+        plan = await examined(database, log_commands)
+        await database[COLLECTION].drop_index(index)
+        assert log_commands.sent[-1]["filter"]["_id.s"] == carts[1]
+        assert plan == (5, 5)
+
     async def test_the_head_check_examines_one_key_a_cart(
         self, log: CartLog, log_commands: LogCommands, database: mongo.Database, carts: list[str]
     ) -> None:
