@@ -155,7 +155,7 @@ class Throttle:
 
 
 def _redis_key(limit: Limit) -> str:
-    return f"tries:{limit.key}"
+    return f"{{tries}}:{limit.key}"  # one slot of a cluster for all keys of a try
 
 
 def network_of(host: str) -> str:
