@@ -14,17 +14,19 @@ KILLS_A_ROUND = 10
 """Of each kind; then the carts are judged and the next round has new ones."""
 SIZE = Size(carts=3, members=4, pause_s=0.1)
 RECOVERS_WITHIN_S = 30.0
+LONG_DEAD_S = 6.0
+"""Longer than a server waits for MongoDB, so that it learns of writes whose outcome it cannot know."""
 
 
 async def kill_again_and_again(
     programs: Sequence[Program], times: int, rest_s: float, dice: random.Random
 ) -> None:
-    """Let one of them run for a moment, kill it, leave it dead for a moment, start it."""
-    for _ in range(times):
+    """Let one of them run for a moment, kill it, leave it dead for a moment, one time for long, start it."""
+    for n in range(times):
         await asyncio.sleep(dice.uniform(0.1, 2 * rest_s))
         program = dice.choice(programs)
         await program.kill()
-        await asyncio.sleep(dice.uniform(0, 0.2))
+        await asyncio.sleep(LONG_DEAD_S if n == times // 2 else dice.uniform(0, 0.2))
         await program.start()
 
 
