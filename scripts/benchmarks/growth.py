@@ -173,8 +173,8 @@ def section(found: Found) -> Section:
 
 def plot(found: Found) -> Lines:
     curves = []
-    for kind, by_step in found.figures.items():
+    for colour, (kind, by_step) in enumerate(found.figures.items()):
         for name, label in (("all_p50", "p50"), ("all_p99", "p99")):
             points = [(step, spread([getattr(f, name) for f in each])) for step, each in by_step.items()]
-            curves.append(Curve(f"{kind} {label}", points, dashed=label == "p50"))
-    return Lines(f"Scan to screen at {RATE} scans a second", "open carts", "ms", curves)
+            curves.append(Curve(f"{kind} {label}", points, colour, dashed=label == "p50"))
+    return Lines(f"Scan to screen at {RATE} scans a second", "open carts", "ms", curves, powers=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from math import ceil, log10
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,14 +33,18 @@ class Curve(NamedTuple):
 
     label: str
     points: Sequence[tuple[float, Spread]]
+    colour: int = 0
     dashed: bool = False
 
 
 class Lines(NamedTuple):
+    """Curves over one axis; `powers` makes the upright axis logarithmic too, for values over 0."""
+
     title: str
     x: str
     unit: str
     curves: Sequence[Curve]
+    powers: bool = False
 
 
 Chart = Bars | Lines
@@ -69,27 +73,34 @@ def draw(charts: Sequence[Chart]) -> str:
 
 
 class _Scale:
-    """From 0 to a round number over all values, upwards in four steps."""
+    """From 0 to a round number over all values, in four steps; or over the powers of ten around them."""
 
-    def __init__(self, most: float) -> None:
-        magnitude = 10 ** (ceil(log10(most)) - 1) if most > 0 else 1.0
-        self.top = next(
-            step * magnitude for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if step * magnitude >= most
-        )
+    def __init__(self, values: Sequence[Spread], *, powers: bool = False) -> None:
+        least, most = min(value.least for value in values), max(value.most for value in values)
+        self._powers = powers
+        if powers:
+            low, high = floor(log10(least)), ceil(log10(most))
+            self._marks = [10.0**power for power in range(low, max(high, low + 1) + 1)]
+        else:
+            magnitude = 10 ** (ceil(log10(most)) - 1) if most > 0 else 1.0
+            steps = (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10)
+            top = next(step * magnitude for step in steps if step * magnitude >= most)
+            self._marks = [top * quarter / 4 for quarter in range(5)]
 
     def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - value / self.top * (HEIGHT - BOTTOM - TOP)
+        low, high = self._marks[0], self._marks[-1]
+        share = log10(value / low) / log10(high / low) if self._powers else value / high
+        return HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP)
 
     def draw(self) -> Iterator[str]:
-        for step in range(5):
-            value = self.top * step / 4
+        for value in self._marks:
             y = self.y(value)
             yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>'
             yield _text(LEFT - 6, y + 4, number(value), "end")
 
 
 def _bars(chart: Bars) -> Iterator[str]:
-    scale = _Scale(max(bar.height.most for bar in chart.bars))
+    scale = _Scale([bar.height for bar in chart.bars])
     yield from _frame(chart.title, chart.unit, scale)
     wide = (WIDTH - LEFT - RIGHT) / len(chart.bars)
     for place, (label, height) in enumerate(chart.bars):
@@ -104,7 +115,8 @@ def _bars(chart: Bars) -> Iterator[str]:
 
 
 def _lines(chart: Lines) -> Iterator[str]:
-    scale = _Scale(max(height.most for curve in chart.curves for _, height in curve.points))
+    heights = [height for curve in chart.curves for _, height in curve.points]
+    scale = _Scale(heights, powers=chart.powers)
     yield from _frame(chart.title, chart.unit, scale)
     ticks = sorted({x for curve in chart.curves for x, _ in curve.points})
     low, high = log10(ticks[0]), log10(ticks[-1])
@@ -117,7 +129,7 @@ def _lines(chart: Lines) -> Iterator[str]:
         yield _text(across(tick), HEIGHT - BOTTOM + 18, f"{tick:,g}", "middle")
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - BOTTOM + 38, chart.x, "middle")
     for place, curve in enumerate(chart.curves):
-        colour = COLOURS[place % len(COLOURS)]
+        colour = COLOURS[curve.colour % len(COLOURS)]
         dash = ' stroke-dasharray="5 4"' if curve.dashed else ""
         path = "L".join(f"{across(x):.1f} {scale.y(height.median):.1f}" for x, height in curve.points)
         yield f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>'
@@ -131,11 +143,11 @@ def _lines(chart: Lines) -> Iterator[str]:
 def _frame(title: str, unit: str, scale: _Scale) -> Iterator[str]:
     yield _text(12, 20, title, "start", bold=True)
     yield from scale.draw()
-    yield _text(LEFT, TOP - 10, unit, "end")
+    yield _text(12, TOP - 14, unit, "start")
 
 
 def _legend(place: int, label: str, colour: str, dash: str) -> str:
-    x = LEFT + 12 + place * 95
+    x = LEFT + 10 + place * 94
     line = f'<path d="M{x} 40h18" stroke="{colour}" stroke-width="2"{dash}/>'
     return line + _text(x + 23, 44, label, "start")
 

@@ -204,6 +204,14 @@ class TestPlot:
         room = plot.HEIGHT - plot.BOTTOM - plot.TOP
         assert plot.TOP - 0.1 <= float(circle.attrib["cy"]) <= plot.TOP + 0.4 * room
 
+    def test_powers_of_ten_stand_equally_far_apart(self) -> None:
+        points = [(place, spread([value])) for place, value in enumerate((1.0, 10.0, 1000.0), start=1)]
+        svg = plot.draw([Lines("x", "x", "y", [Curve("a", points)], powers=True)])
+        low, middle, high = (float(c.attrib["cy"]) for c in ElementTree.fromstring(svg).iter(f"{SVG}circle"))  # noqa: S314
+        assert middle - high == pytest.approx(2 * (low - middle), abs=0.2)
+        assert low - high == pytest.approx(plot.HEIGHT - plot.BOTTOM - plot.TOP, abs=0.2)
+        assert {"1", "10", "100", "1,000"} <= set(texts(svg))
+
 
 class TestOptions:
     def test_all_parts_unless_some_are_named(self) -> None:
