@@ -27,6 +27,7 @@ LABELS = {
     "all_p50": "scan to all screens, p50, ms",
     "all_p99": "scan to all screens, p99, ms",
     "server_cpu_us": "server CPU a scan, µs",
+    "client_busy": "load client, share of a core",
 }
 FREE_GOALS: Goals = {
     ("scans_a_second", "floor"): Goal(0.7, at_least=True),
