@@ -123,6 +123,7 @@ def _start_loops(services: Services, cart_log: CartLog) -> Background:
     background.start("bus-receiver", services.bus.run_receiver)
     background.start("head-check", services.carts.rooms.run_head_check)
     background.start("housekeeping", services.carts.rooms.run_housekeeping)
+    background.start("snapshots", services.carts.rooms.run_snapshots)
     background.start("idle-carts", lambda: run_abandonment(services.carts))
     background.start("outbox", services.outbox.run)
     background.start("payment-expiry", lambda: run_expiry(services.payments))

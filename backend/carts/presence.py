@@ -13,6 +13,8 @@ REPEAT_EVERY_S = 10.0
 class Presence:
     """The members present in one cart, as this process knows them. Times are the event loop's, in seconds."""
 
+    __slots__ = ("_elsewhere", "_lingering")
+
     def __init__(self) -> None:
         self._lingering: dict[str, float] = {}
         self._elsewhere: dict[str, tuple[frozenset[str], float]] = {}
@@ -24,6 +26,11 @@ class Presence:
     def left(self, user_id: str) -> None:
         """No longer a member: gone at once."""
         self._lingering.pop(user_id, None)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether somebody is present without a phone."""
+        return bool(self._lingering)
 
     def fade(self, now: float) -> bool:
         """Whether somebody's 20 s have passed since the last call."""

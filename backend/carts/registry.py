@@ -1,8 +1,9 @@
 """The carts that this process holds in memory, and how they hear of each other's processes.
 
-A room is loaded when somebody needs it (snapshot, then the log's tail) and forgotten when nobody looked for a
-minute. While a phone looks at it, the process listens on the cart's channel, and asks MongoDB every 2 s, always,
-whether the log went on without it: a lost message has no successor that would show the gap.
+A room is loaded when somebody needs it (snapshot, then the log's tail), packed when nobody did anything for 10 s, and
+forgotten when nobody looked for a minute; housekeeping sees only those that are awake. While a phone looks at it, the
+process listens on the cart's channel, and asks MongoDB every 2 s, always, whether the log went on without it: a lost
+message has no successor that would show the gap.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 HEAD_CHECK_S = 2.0
 HOUSEKEEPING_S = 0.5
+PACK_AFTER_S = 10.0
 FORGET_AFTER_S = 60.0
 CLOSE_WITHIN_S = 5.0
 SNAPSHOT_AFTER_EVENTS = 64
@@ -75,19 +77,25 @@ class Rooms:
         self._bus = bus
         self._clock = clock
         self._rooms: dict[str, Room] = {}
+        self._awake: set[Room] = set()
         self._loading: dict[str, asyncio.Task[Room]] = {}
-        self._saved: dict[str, tuple[int, float]] = {}
         self._sockets = SocketsOfUser()
         self._check_now = asyncio.Event()
         bus.on_resync.append(self._check_now.set)
 
     def new(self, session_id: str) -> Room:
         """A room for a cart that is about to begin; `drop` it when it does not."""
-        room = self._rooms[session_id] = Room(session_id, self._log, self._clock, self._announce)
+        room = self._rooms[session_id] = Room(session_id, self._log, self._clock, self)
         return room
 
     def drop(self, room: Room) -> None:
-        self._rooms.pop(room.session_id, None)
+        if self._rooms.get(room.session_id) is room:
+            del self._rooms[room.session_id]
+        self._awake.discard(room)
+
+    def used(self, room: Room) -> None:
+        """Housekeeping has an eye on the room until it is at rest again."""
+        self._awake.add(room)
 
     async def get(self, session_id: str) -> Room:
         """The room of a cart, from memory or loaded.
@@ -97,8 +105,8 @@ class Rooms:
             StorageUnavailable: MongoDB does not answer.
         """
         room = self._rooms.get(session_id)
-        if room is not None and room.state is not None:
-            room.last_used = asyncio.get_running_loop().time()
+        if room is not None and room.seq:
+            room.touch()
             return room
         task = self._loading.get(session_id)
         if task is None:
@@ -110,13 +118,12 @@ class Rooms:
             raise errors.StorageUnavailable from None
 
     async def _load(self, session_id: str) -> Room:
-        room = Room(session_id, self._log, self._clock, self._announce)
+        room = Room(session_id, self._log, self._clock, self)
         room.state = await store.load_snapshot(session_id)
-        self._saved[session_id] = (room.state.seq if room.state else 0, room.last_used)
-        for entry in await self._log.tail(session_id, room.state.seq if room.state else 0):
+        room.saved_seq, room.saved_at = room.seq, room.last_used
+        for entry in await self._log.tail(session_id, room.seq):
             room.receive(entry)
-        if room.state is None:
-            self._saved.pop(session_id)
+        if not room.seq:
             raise errors.SessionNotFound
         return self._rooms.setdefault(session_id, room)
 
@@ -142,9 +149,9 @@ class Rooms:
         """A phone is gone."""
         room.connections.discard(connection)
         self._sockets.leave(connection)
-        room.last_used = now = asyncio.get_running_loop().time()
+        room.touch()
         if room.state and connection.user_id in room.state.members:
-            room.presence.lost(connection.user_id, now)
+            room.presence.lost(connection.user_id, room.last_used)
         self._presence_changed(room)
         if not room.connections:
             self._bus.unsubscribe(_channel(room.session_id))
@@ -161,7 +168,7 @@ class Rooms:
             if connection.user_id == user_id:
                 connection.send(frame)
 
-    def _announce(self, entry: Entry) -> None:
+    def announce(self, entry: Entry) -> None:
         """Tell the other processes; not, where phones look at the cart here and none elsewhere.
 
         A process that arrives says so before it reads the log; what slips between is found by its head check.
@@ -219,59 +226,66 @@ class Rooms:
                 log.warning("heads not checked", extra={"error": type(error).__name__})
 
     async def _check_heads(self) -> None:
-        watched = [room for room in self._rooms.values() if room.connections and room.state]
-        heads = [(room.session_id, room.state.seq) for room in watched if room.state]
+        heads = [
+            (room.session_id, room.seq) for room in self._rooms.values() if room.connections and room.seq
+        ]
         for start in range(0, len(heads), 1_000):
             for session_id in await self._log.ahead(heads[start : start + 1_000]):
                 if room := self._rooms.get(session_id):
                     room.look_again()
 
     async def run_housekeeping(self) -> None:
-        """Answer overdue commands, save snapshots, repeat who is present, forget idle rooms."""
+        """Answer overdue commands, let presence fade and repeat it, put carts to rest; never waits for a server."""
         loop = asyncio.get_running_loop()
         told = loop.time()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             now = loop.time()
-            for room in self._rooms.values():
+            for room in list(self._awake):
                 room.refuse_overdue(now)
                 if room.presence.fade(now):
                     self._presence_changed(room)
-            await self.save_snapshots(now)
+                self._put_to_rest(room, now)
             if now - told > REPEAT_EVERY_S:
                 told = now
-                await self._repeat_presence()
-            self._forget(now)
+                await self._repeat_presence(now)
 
-    async def _repeat_presence(self) -> None:
-        for number, room in enumerate(list(self._rooms.values()), start=1):
-            if room.connections:
-                self._presence_changed(room)
+    def _put_to_rest(self, room: Room, now: float) -> None:
+        """Pack a room that nobody used for 10 s; forget one that nobody used, or looked at, for a minute."""
+        unused_s = now - room.last_used
+        if room.is_busy or room.presence.lingers or room.saved_seq < room.seq or unused_s < PACK_AFTER_S:
+            return
+        if room.connections:
+            room.pack()
+            self._awake.discard(room)
+        elif unused_s > FORGET_AFTER_S:
+            self.drop(room)
+
+    async def _repeat_presence(self, now: float) -> None:
+        """Tell other processes again, of carts that they look at too."""
+        shared = [r for r in self._rooms.values() if r.connections and r.presence.is_elsewhere(now)]
+        for number, room in enumerate(shared, start=1):
+            self._presence_changed(room)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
+    async def run_snapshots(self) -> None:
+        """Save the snapshots that are due, until cancelled."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            await self.save_snapshots(asyncio.get_running_loop().time())
+
     async def save_snapshots(self, now: float, *, all_dirty: bool = False) -> None:
         """Write the snapshots that are due, in groups: 64 events past the last, or 3 s after it."""
-        due = []
-        for room in self._rooms.values():
-            seq, at = self._saved.get(room.session_id, (0, 0.0))
-            ahead = (room.state.seq if room.state else 0) - seq
-            if ahead and (
-                all_dirty or not seq or ahead >= SNAPSHOT_AFTER_EVENTS or now - at > SNAPSHOT_AFTER_S
-            ):
-                due.append(room)
+        due = [
+            room for room in self._awake if _is_due(room, now) or (all_dirty and room.saved_seq < room.seq)
+        ]
         for start in range(0, len(due), AT_ONCE):
             rooms = due[start : start + AT_ONCE]
-            group = [(room.session_id, store.encode_snapshot(room.state)) for room in rooms if room.state]
-            await store.save_snapshots_forward(group)
-            self._saved.update((session_id, (doc["seq"], now)) for session_id, doc in group)
-
-    def _forget(self, now: float) -> None:
-        for session_id, room in list(self._rooms.items()):
-            saved = self._saved.get(session_id, (0, 0.0))[0] == (room.state.seq if room.state else 0)
-            if room.is_idle and saved and now - room.last_used > FORGET_AFTER_S:
-                del self._rooms[session_id]
-                self._saved.pop(session_id, None)
+            group = [(room, store.encode_snapshot(room.state)) for room in rooms if room.state]
+            await store.save_snapshots_forward([(room.session_id, document) for room, document in group])
+            for room, document in group:
+                room.saved_seq, room.saved_at = document["seq"], now
 
     async def close(self) -> None:
         """Leave nothing behind: every commit has its outcome, every snapshot is written; in 5 s, or not at all.
@@ -284,3 +298,10 @@ class Rooms:
                 await self.save_snapshots(asyncio.get_running_loop().time(), all_dirty=True)
         except (TimeoutError, StorageError) as error:
             log.warning("closed before all was written", extra={"error": type(error).__name__})
+
+
+def _is_due(room: Room, now: float) -> bool:
+    ahead = room.seq - room.saved_seq
+    return ahead > 0 and (
+        not room.saved_seq or ahead >= SNAPSHOT_AFTER_EVENTS or now - room.saved_at > SNAPSHOT_AFTER_S
+    )

@@ -6,7 +6,8 @@ Commands of a cart are decided one after the other, each on the state that the o
                            ^          │
                            └── read the tail <── another process was faster
 
-No lock and no task a cart: the next command is decided in the call-back of the commit before. That nothing is to be
+No lock and no task a cart: the next command is decided in the call-back of the commit before. A cart at rest is packed:
+its phones stay, its state is a kilobyte until somebody does something. That nothing is to be
 done, or nothing can be, is only answered on a state that was compared with the log after the command arrived: a
 process that lags neither refuses what is allowed nor takes for done what was undone.
 """
@@ -14,7 +15,7 @@ process that lags neither refuses what is allowed nor takes for done what was un
 import asyncio
 import logging
 import random
-from collections import deque
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
@@ -28,7 +29,7 @@ from backend.carts.events import SCHEMA_VERSION, Entry, MemberLeft, MemberRemove
 from backend.carts.frames import encode_entry
 from backend.carts.log import CartLog, Outcome
 from backend.carts.presence import Presence
-from backend.carts.state import CartState
+from backend.carts.state import CartState, state_from_bytes, state_to_bytes
 from backend.errors import AppError
 from backend.kit.clock import Clock
 from backend.kit.mongo import StorageError
@@ -65,31 +66,87 @@ class Ticket(msgspec.Struct):
             answer(result)
 
 
-class Announce(Protocol):
-    """Tells the other processes of an entry."""
+class Keeper(Protocol):
+    """Who has the room: is told when it is used, and of what it appended."""
 
-    def __call__(self, entry: Entry) -> None: ...
+    def used(self, room: "Room") -> None: ...
+    def announce(self, entry: Entry) -> None: ...
 
 
 class Room:
-    """One cart in this process."""
+    """One cart in this process.
 
-    def __init__(self, session_id: str, cart_log: CartLog, clock: Clock, announce: Announce) -> None:
+    Attributes:
+        seq: of the last event that is known here.
+        saved_seq, saved_at: what the latest snapshot that this process wrote or read has, and since when.
+        last_used: by the event loop's clock, like `saved_at`.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_in_flight",
+        "_keeper",
+        "_log",
+        "_packed",
+        "_queue",
+        "_reading",
+        "_state",
+        "connections",
+        "last_used",
+        "presence",
+        "saved_at",
+        "saved_seq",
+        "seq",
+        "session_id",
+    )
+
+    def __init__(self, session_id: str, cart_log: CartLog, clock: Clock, keeper: Keeper) -> None:
         self.session_id = session_id
-        self.state: CartState | None = None
+        self.seq = 0
+        self.saved_seq = 0
+        self.saved_at = 0.0
         self.connections: set[Connection] = set()
         self.presence = Presence()
         self.last_used = asyncio.get_running_loop().time()
         self._log = cart_log
         self._clock = clock
-        self._announce = announce
-        self._queue: deque[Ticket] = deque()
+        self._keeper = keeper
+        self._state: CartState | None = None
+        self._packed = b""
+        self._queue: list[Ticket] = []
         self._in_flight: Ticket | None = None
         self._reading: asyncio.Task[None] | None = None
 
     @property
-    def is_idle(self) -> bool:
-        return not (self.connections or self._queue or self._in_flight or self._reading)
+    def state(self) -> CartState | None:
+        """The cart after event `seq`; None before the first."""
+        if self._state is None and self._packed:
+            self._state = state_from_bytes(zlib.decompress(self._packed))
+            self._packed = b""
+            self.touch()
+        return self._state
+
+    @state.setter
+    def state(self, state: CartState | None) -> None:
+        self._state, self._packed = state, b""
+        self.seq = state.seq if state else 0
+        self.touch()
+
+    def pack(self) -> None:
+        """Keep the state in a tenth of the room until it is asked for."""
+        if self._state is not None:
+            self._packed = zlib.compress(state_to_bytes(self._state), 1)
+            self._state = None
+
+    def touch(self) -> None:
+        """Somebody has to do with the cart: it is not put to rest for a while."""
+        self.last_used = asyncio.get_running_loop().time()
+        self._keeper.used(self)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command waits or is on its way, or the log is being read."""
+        return bool(self._queue or self._in_flight or self._reading)
 
     @property
     def connected(self) -> frozenset[str]:
@@ -101,7 +158,7 @@ class Room:
         if len(self._queue) >= MAX_QUEUED:
             answer(errors.CartBusy())
             return
-        self.last_used = asyncio.get_running_loop().time()
+        self.touch()
         self._queue.append(Ticket(request, facts, answer, self.last_used))
         if self._in_flight is None:
             self._next()
@@ -109,7 +166,7 @@ class Room:
     def _next(self) -> None:
         """Decide queued commands until one is on its way to the log, or none is left."""
         while self._queue and self._in_flight is None:
-            ticket = self._queue.popleft()
+            ticket = self._queue.pop(0)
             now = self._clock.now()
             decision = rules.decide(self.state, ticket.request, ticket.facts, now)
             if isinstance(decision, rules.Accepted):
@@ -126,7 +183,7 @@ class Room:
     def _append(self, ticket: Ticket, decision: rules.Accepted, now: datetime) -> None:
         entry = Entry(
             session_id=self.session_id,
-            seq=(self.state.seq if self.state else 0) + 1,
+            seq=self.seq + 1,
             at=now,
             by=ticket.request.by,
             command_id=ticket.request.command_id,
@@ -150,7 +207,7 @@ class Room:
         if outcome is Outcome.APPENDED:
             ticket.settle(entry.seq)
             self.receive(entry)
-            self._announce(entry)
+            self._keeper.announce(entry)
         else:
             ticket.settle(errors.Unavailable())
         self._next()
@@ -165,7 +222,7 @@ class Room:
                 ticket.settle(errors.StorageUnavailable())
             else:
                 ticket.compared = True
-                self._queue.appendleft(ticket)
+                self._queue.insert(0, ticket)
             self._next()
 
         self._read_tail().add_done_callback(again)
@@ -189,7 +246,7 @@ class Room:
         """A reading of the log that begins now."""
 
         async def read() -> None:
-            for entry in await self._log.tail(self.session_id, self.state.seq if self.state else 0):
+            for entry in await self._log.tail(self.session_id, self.seq):
                 self.receive(entry)
 
         task = self._reading = asyncio.create_task(read())
@@ -203,10 +260,9 @@ class Room:
 
     def receive(self, entry: Entry) -> None:
         """Apply and show an entry if it is the next; a known one is ignored, one past a gap brings the tail in."""
-        head = self.state.seq if self.state else 0
-        if entry.seq <= head:
+        if entry.seq <= self.seq:
             return
-        if entry.seq > head + 1:
+        if entry.seq > self.seq + 1:
             self.look_again()
             return
         self.state = rules.apply(self.state, entry)
@@ -232,7 +288,7 @@ class Room:
         for ticket in [*in_flight, *self._queue]:
             if now - ticket.arrived > ANSWER_WITHIN_S:
                 ticket.settle(errors.CommitDelayed())
-        self._queue = deque(ticket for ticket in self._queue if ticket.answer is not None)
+        self._queue = [ticket for ticket in self._queue if ticket.answer is not None]
 
 
 def _ignore_storage_error(task: asyncio.Task[None]) -> None:

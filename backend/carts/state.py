@@ -173,3 +173,7 @@ class CartState(msgspec.Struct, dict=True):
 def answer_key(user_id: str, command_id: str) -> str:
     """Command ids are a member's own: two phones may use the same one."""
     return f"{user_id} {command_id}"
+
+
+state_to_bytes = msgspec.msgpack.Encoder().encode
+state_from_bytes = msgspec.msgpack.Decoder(CartState).decode

@@ -8,14 +8,11 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from backend.carts.documents import JoinLinkDocument, SessionDocument
-from backend.carts.state import CartState
+from backend.carts.state import CartState, state_from_bytes, state_to_bytes
 from backend.kit.mongo import Document
 
 SNAPSHOT_VERSION = 2
 """Grows with every change of `CartState` that old bytes do not fit."""
-
-_encode_state = msgspec.msgpack.Encoder().encode
-_decode_state = msgspec.msgpack.Decoder(CartState).decode
 
 
 def encode_snapshot(state: CartState) -> Document:
@@ -29,7 +26,7 @@ def encode_snapshot(state: CartState) -> Document:
         "status": str(state.status),
         "seq": state.seq,
         "changed_at": state.changed_at,
-        "state": _encode_state(state),
+        "state": state_to_bytes(state),
         "v": SNAPSHOT_VERSION,
     }
 
@@ -55,7 +52,7 @@ async def load_snapshot(session_id: str) -> CartState | None:
     row = await SessionDocument.get_pymongo_collection().find_one(
         {"_id": session_id, "v": SNAPSHOT_VERSION}, {"state": 1}
     )
-    return _decode_state(row["state"]) if row else None
+    return state_from_bytes(row["state"]) if row else None
 
 
 async def add_join_link(token_digest: str, session_id: str, number: int, expires_at: datetime) -> None:
