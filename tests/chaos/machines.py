@@ -184,10 +184,14 @@ class Mongod(Program):
             "oplogSize": "256",
             "wiredTigerCacheSizeGB": "0.25",
             "networkMessageCompressors": "snappy",
-            "setParameter": "diagnosticDataCollectionEnabled=false",
         }
         given = (part for name, value in options.items() for part in (f"--{name}", value))
-        return [str(EmbeddedMongo(self.data).program()), "--quiet", "--nounixsocket", *given]
+        # Others ask for what was written, instead of being sent it: one that stands still has nothing of it, not even
+        # in its socket, as if the network were cut.
+        asking = ["--setParameter", "oplogFetcherUsesExhaust=false"]
+        program = str(EmbeddedMongo(self.data).program())
+        quiet = ["--quiet", "--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+        return [program, *quiet, *asking, *given]
 
     async def hello(self) -> dict[str, Any]:
         """What it says of itself; empty when it says nothing."""

@@ -32,6 +32,10 @@ class Goods:
     def barcodes(self) -> list[str]:
         return list(self.prices)
 
+    def only(self, products: int) -> "Goods":
+        """So many of them."""
+        return Goods(dict(list(self.prices.items())[:products]))
+
 
 Wish = dict[str, Any]
 """A command without its id."""

@@ -18,15 +18,29 @@ Trouble = Callable[[ReplicaSet, Crowd, random.Random], Awaitable[float]]
 """Makes trouble and mends it; for how many seconds no new command was acknowledged."""
 
 
-async def kill_primary(mongo: ReplicaSet, crowd: Crowd, dice: random.Random) -> float:
-    """Another member takes over; then the dead one comes back."""
-    primary = await mongo.healthy()
-    await asyncio.sleep(dice.uniform(0.2, 1))
-    began = time.monotonic()
-    await primary.kill()
-    took = await crowd.goes_on(began, GOES_ON_WITHIN_S)
-    await primary.start()
-    return took
+def kill_primary(lag_s: float) -> Trouble:
+    """Another member takes over, and then the dead one comes back.
+
+    Args:
+        lag_s: for how long the others stand still before: what the primary wrote alone in that time is lost with it.
+    """
+
+    async def trouble(mongo: ReplicaSet, crowd: Crowd, dice: random.Random) -> float:
+        primary = await mongo.healthy()
+        await asyncio.sleep(dice.uniform(0.2, 1))
+        others = [member for member in mongo.members if member is not primary]
+        for member in others:
+            member.send(signal.SIGSTOP)
+        await asyncio.sleep(lag_s)
+        began = time.monotonic()
+        await primary.kill()
+        for member in others:
+            member.send(signal.SIGCONT)
+        took = await crowd.goes_on(began, GOES_ON_WITHIN_S)
+        await primary.start()
+        return took
+
+    return trouble
 
 
 async def freeze_primary(mongo: ReplicaSet, crowd: Crowd, dice: random.Random) -> float:
@@ -58,8 +72,9 @@ def no_mongodb(away_s: float) -> Trouble:
 
 async def test_mongodb_goes_away(plan: Plan, told: Mapping[str, str], tmp_path: Path) -> None:
     times, away_s = plan.count(1, 20), plan.count(5, 30)
-    rounds: list[tuple[str, Trouble]] = [("killed", kill_primary), ("frozen", freeze_primary)] * times
-    rounds.append(("away", no_mongodb(away_s)))
+    rounds: list[tuple[str, Trouble]] = [("away", no_mongodb(away_s))]
+    for n in range(times):
+        rounds += [("killed", kill_primary(lag_s=0.0 if n % 2 else 0.4)), ("frozen", freeze_primary)]
     acks = again = 0
     longest: dict[str, float] = {}
     async with running(tmp_path, told, members=3) as machines:
