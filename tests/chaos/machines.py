@@ -49,6 +49,7 @@ class Program(ABC):
         self.starts = 0
         self._folder = folder
         self._child: Child | None = None
+        self._closed = False
 
     @abstractmethod
     def command(self) -> list[str]: ...
@@ -74,6 +75,8 @@ class Program(ABC):
         """
         said: list[str] = []
         for _ in range(STARTS_AT_MOST):
+            if self._closed:
+                break
             self.starts += 1
             log = self._folder / f"{self.name}-{self.starts}.log"
             child = self._child = Child(self.name, self.command(), log, ROOT, self.environment())
@@ -121,7 +124,8 @@ class Program(ABC):
         await self.end(signal.SIGKILL)
 
     async def close(self) -> None:
-        """Leave nothing of it running."""
+        """Leave nothing of it running, nor anything that would start it."""
+        self._closed = True
         if self._child is not None:
             await self.kill()
             self._child.stop(0)
@@ -281,12 +285,18 @@ class Machines:
 
 
 @asynccontextmanager
-async def running(folder: Path, told: Mapping[str, str], *, members: int = 1) -> AsyncIterator[Machines]:
+async def running(
+    folder: Path, told: Mapping[str, str], lasts_s: float, *, members: int = 1
+) -> AsyncIterator[Machines]:
     """Two servers on one replica set and one Redis, the demo store in it; nothing of it outlives the block.
 
     Args:
         told: what the servers' environment has besides.
+        lasts_s: when the block is ended, should it hang; before the test is, which would leave all of it running.
         members: mongods in the replica set.
+
+    Raises:
+        TimeoutError: the block was ended.
     """
     mongo, redis = ReplicaSet(folder, members), RedisServer("redis", folder)
     servers: list[Server] = []
@@ -308,7 +318,8 @@ async def running(folder: Path, told: Mapping[str, str], *, members: int = 1) ->
         servers += [Server(f"server-{n}", folder, told) for n in range(2)]
         await _prepare(servers[0].environment())
         await asyncio.gather(*(server.start() for server in servers))
-        yield Machines(mongo, redis, servers, database, password)
+        async with asyncio.timeout(lasts_s):
+            yield Machines(mongo, redis, servers, database, password)
     finally:
         for server in servers:
             await server.close()

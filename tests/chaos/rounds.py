@@ -38,6 +38,11 @@ class Plan:
     lines: list[str]
     """What is told at the end of the whole run."""
 
+    @property
+    def lasts_s(self) -> float:
+        """How long a run may take before it is ended."""
+        return 4 * 3600 if self.full else 300
+
     def count(self, quick: int, full: int) -> int:
         return full if self.full else quick
 

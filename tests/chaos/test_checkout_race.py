@@ -85,11 +85,17 @@ def answers(cart: Cart, kind: str) -> int:
 async def test_what_races_with_checkout(plan: Plan, told: Mapping[str, str], tmp_path: Path) -> None:
     rounds = plan.count(3, 100)
     added = refused = 0
-    async with running(tmp_path, told) as machines:
+    async with running(tmp_path, told, plan.lasts_s) as machines:
         goods = await goods_of(machines.urls[0])
         for number in range(rounds):
             names = [f"{number}-{n}" for n in range(AT_ONCE)]
             races = [race(machines, goods, tmp_path / name, plan.dice(name), name) for name in names]
             for acks, errors in await asyncio.gather(*races):
                 added, refused = added + acks, refused + errors
-    plan.tell("R10", n=f"{rounds * AT_ONCE} checkouts", adds_acknowledged=added, adds_refused=refused, gone=0)
+    plan.tell(
+        "R10, checkout",
+        n=f"{rounds * AT_ONCE} checkouts",
+        adds_acknowledged=added,
+        adds_refused=refused,
+        gone=0,
+    )

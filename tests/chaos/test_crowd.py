@@ -17,7 +17,7 @@ PRODUCTS = 40
 
 async def test_the_cart_is_what_was_acknowledged(plan: Plan, told: Mapping[str, str], tmp_path: Path) -> None:
     operations = plan.count(40, 500)
-    async with running(tmp_path, told) as machines:
+    async with running(tmp_path, told, plan.lasts_s) as machines:
         goods = (await goods_of(machines.urls[0])).only(PRODUCTS)
         async with httpx.AsyncClient(base_url=machines.urls[0], timeout=20) as web:
             family = await new_family(web, MEMBERS)
@@ -32,4 +32,4 @@ async def test_the_cart_is_what_was_acknowledged(plan: Plan, told: Mapping[str, 
             )
             await settle(machines, crowd, [family.session_id])
         carts = await judged(machines, [family], goods, folder)
-    plan.tell("R10", n=MEMBERS * operations, acknowledged=acknowledged(carts))
+    plan.tell("R10, crowd", n=f"{MEMBERS * operations} operations", acknowledged=acknowledged(carts))

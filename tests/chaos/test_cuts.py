@@ -51,7 +51,7 @@ async def test_screens_are_whole_again(plan: Plan, told: Mapping[str, str], tmp_
             redis = random.Random(dice.random())
             both.create_task(restart_again_and_again(machines.redis, restarts, over_s, redis))
 
-    async with running(tmp_path, told) as machines:
+    async with running(tmp_path, told, plan.lasts_s) as machines:
         carts = await shop_through(machines, size, f"{dice.random()}", tmp_path / "diaries", trouble)
     back = worst(late for cart in carts for late in late_returns(cart.diaries))
     late = worst(late for cart in carts for late in late_screens(cart.diaries))

@@ -48,7 +48,7 @@ def killing(machines: Machines, times: int, dice: random.Random) -> Callable[[Cr
 async def test_no_acknowledged_scan_is_lost(plan: Plan, told: Mapping[str, str], tmp_path: Path) -> None:
     rounds = plan.count(1, 20)
     n, acks, again = 0, 0, 0
-    async with running(tmp_path, told) as machines:
+    async with running(tmp_path, told, plan.lasts_s) as machines:
         for number in range(rounds):
             dice = plan.dice(f"{number}")
             trouble = killing(machines, KILLS_A_ROUND, dice)

@@ -75,7 +75,7 @@ async def test_shops_pays_and_leaves(plan: Plan, told: Mapping[str, str], tmp_pa
         await machines.redis.start()
         recovered.append(await seconds_to_recover(crowd, barcode=crowd.barcodes[0]))
 
-    async with running(tmp_path, told) as machines:
+    async with running(tmp_path, told, plan.lasts_s) as machines:
         carts = await shop_through(machines, size, f"{plan.seed}", tmp_path / "diaries", trouble)
     late = worst(late for cart in carts for late in late_screens(cart.diaries, gone[0], gone[1]))
     plan.tell(

@@ -77,7 +77,7 @@ async def test_mongodb_goes_away(plan: Plan, told: Mapping[str, str], tmp_path: 
         rounds += [("killed", kill_primary(lag_s=0.0 if n % 2 else 0.4)), ("frozen", freeze_primary)]
     acks = again = 0
     longest: dict[str, float] = {}
-    async with running(tmp_path, told, members=3) as machines:
+    async with running(tmp_path, told, plan.lasts_s, members=3) as machines:
         for number, (kind, trouble) in enumerate(rounds):
             dice = plan.dice(f"{number}")
 

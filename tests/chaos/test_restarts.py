@@ -61,7 +61,7 @@ def sockets_met(carts: Sequence[Cart], restart: Restart) -> list[Socket]:
 async def test_sigterm_under_load(plan: Plan, told: Mapping[str, str], tmp_path: Path) -> None:
     rounds = plan.count(1, 10)
     acks, met = 0, []
-    async with running(tmp_path, told) as machines:
+    async with running(tmp_path, told, plan.lasts_s) as machines:
         for number in range(rounds):
             dice = plan.dice(f"{number}")
             restarts: list[Restart] = []
