@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 TIMEOUT_MS = 5_000
 """How long any single operation may take, retries included."""
+HEARTBEAT_MS, CONNECT_MS = 1_000, 2_000
+"""A member that froze is known after both together, one that came back after the first. With the driver's 10 s and 20 s
+a new primary was not found for 8 s after its election."""
 TRANSACTION_TIMEOUT_S = 2.0
 
 __all__ = [
@@ -60,6 +63,8 @@ def connect(url: str) -> Client:
         tzinfo=UTC,
         timeoutMS=TIMEOUT_MS,
         serverSelectionTimeoutMS=TIMEOUT_MS,
+        heartbeatFrequencyMS=HEARTBEAT_MS,
+        connectTimeoutMS=CONNECT_MS,
         retryWrites=True,
         appname="q-less",
     )
