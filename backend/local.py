@@ -274,14 +274,8 @@ def server_command(options: Options, certificate: Certificate | None) -> list[st
     """The server by uvicorn; it writes its log itself, and no proxy stands before it."""
     command = [
         *_uvicorn("backend.app:from_environment", options.host, options.port),
-        *(
-            "--ws",
-            "backend.live.protocol:LiveProtocol",
-            "--ws-max-size",
-            "16384",
-            "--ws-per-message-deflate",
-            "false",
-        ),
+        *("--ws", "backend.live.protocol:LiveProtocol"),
+        *("--ws-max-size", "16384", "--ws-per-message-deflate", "false"),
         *("--workers", str(options.workers), "--timeout-graceful-shutdown", "10"),
     ]
     if certificate is not None:

@@ -283,7 +283,7 @@ def encode(frame: ToClient) -> Frame:
     return text_frame(_encoder.encode(frame))
 
 
-def decode(text: str) -> ClientFrame:
+def decode(text: str | bytes) -> ClientFrame:
     """Read a client's frame strictly.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The live cart's socket: one reader, one writer, a bounded queue between.
+"""The live cart's socket: a reader for what has to wait, a writer for a phone that is slow, and ways past both.
 
 The socket is accepted, then `hello` must come within 5 s; nothing else is read before it. From then on frames are
 handled in the order they come, and the commands of one phone may be on their way while the next is read: `ack`
@@ -7,6 +7,7 @@ and `event` frames are sent by whoever commits them.
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from backend.carts.schemas import session_out
 from backend.carts.service import RESUME_AT_MOST, Carts
 from backend.errors import AppError
 from backend.kit.mongo import StorageError
-from backend.live import CloseCode, Connection
+from backend.live import CloseCode, Connection, bypass_of
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class _Phone:
         self._room = room
         self._user_id = user_id
         self._connection = Connection(socket.scope, socket.send, user_id)
+        self._reader_busy = False
 
     @classmethod
     async def admit(
@@ -150,9 +152,14 @@ class _Phone:
     async def serve(self) -> None:
         """Read and write until either side ends it."""
         tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._connection.run_writer())]
+        bypass = bypass_of(self._socket.scope)
         try:
+            if bypass is not None:
+                bypass.take_now = self._take_now
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            if bypass is not None:
+                bypass.take_now = None
             for task in tasks:
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -160,9 +167,24 @@ class _Phone:
                     log.error("socket failed", exc_info=result)
             self._carts.rooms.leave(self._room, self._connection)
 
+    def _take_now(self, payload: bytes) -> bool:
+        """Carry out a command within the very read that brought it; everything else is left to the reader.
+
+        Commands keep their order: while one that must wait is in the reader's hands, those after it go there too.
+        """
+        if self._reader_busy or not self._connection.is_open:
+            return False
+        try:
+            frame = frames.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return not isinstance(frame, frames.Ping | frames.Hello) and self._try_submit(frame)
+
     async def _read(self) -> None:
         while self._connection.is_open:
+            self._reader_busy = False
             text = await _receive(self._socket)
+            self._reader_busy = True
             try:
                 frame = frames.decode(text)
             except msgspec.ValidationError as error:
@@ -179,7 +201,8 @@ class _Phone:
             case frames.Hello():
                 await self._hello_again(frame)
             case _:
-                await self._command(frame)
+                if not self._try_submit(frame):
+                    await self._fetch_and_submit(frame)
 
     async def _hello_again(self, hello: frames.Hello) -> None:
         """A phone that saw a gap, or has a fresh token."""
@@ -193,27 +216,31 @@ class _Phone:
         except (errors.Unavailable, StorageError):
             self._connection.close(CloseCode.UNAVAILABLE)
 
-    async def _command(self, frame: frames.CommandFrame) -> None:
-        request = Request(self._user_id, frame.id, frame.command())
+    def _try_submit(self, frame: frames.CommandFrame) -> bool:
+        """Queue a command whose facts are at hand; False when they must be fetched first."""
+        return self._carts.try_submit(self._room, self._request(frame), partial(self._answer, frame))
 
-        def answer(result: int | AppError) -> None:
-            if isinstance(result, AppError):
-                self._refuse(result, frame.id)
-            else:
-                self._connection.send_with_next(frames.encode(frames.Ack(id=frame.id, seq=result)))
-                if isinstance(frame, frames.RemoveMemberFrame):
-                    self._carts.send_join_link(self._user_id, self._room.session_id)
-
-        if self._carts.try_submit(self._room, request, answer):
-            return
+    async def _fetch_and_submit(self, frame: frames.CommandFrame) -> None:
+        request = self._request(frame)
         try:
             facts = await self._carts.facts(self._room.session_id, request.command)
         except AppError as error:
-            answer(error)
+            self._answer(frame, error)
         except StorageError:
-            answer(errors.StorageUnavailable())
+            self._answer(frame, errors.StorageUnavailable())
         else:
-            self._room.submit(request, facts, answer)
+            self._room.submit(request, facts, partial(self._answer, frame))
+
+    def _request(self, frame: frames.CommandFrame) -> Request:
+        return Request(self._user_id, frame.id, frame.command())
+
+    def _answer(self, frame: frames.CommandFrame, result: int | AppError) -> None:
+        if isinstance(result, AppError):
+            self._refuse(result, frame.id)
+            return
+        self._connection.send_with_next(frames.encode(frames.Ack(id=frame.id, seq=result)))
+        if isinstance(frame, frames.RemoveMemberFrame):
+            self._carts.send_join_link(self._user_id, self._room.session_id)
 
     def _refuse(self, error: AppError, command_id: str | UnsetType) -> None:
         frame = frames.ErrorFrame(

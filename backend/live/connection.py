@@ -7,7 +7,7 @@ from litestar.types import Scope, Send
 
 from backend.live.close_codes import CloseCode
 from backend.live.frames import Frame, text_of
-from backend.live.protocol import outlet_of
+from backend.live.protocol import bypass_of
 
 MAX_QUEUED = 256
 """Frames that may wait for a phone. More, and it is dropped: it comes back with `since` and misses nothing."""
@@ -30,8 +30,8 @@ class Connection:
     def __init__(self, scope: Scope, send: Send, user_id: str) -> None:
         self.user_id = user_id
         self._asgi_send = send
-        self._outlet = outlet_of(scope)
-        self._write_now = self._outlet.write_now if self._outlet else _never
+        self._bypass = bypass_of(scope)
+        self._write_now = self._bypass.write_now if self._bypass else _never
         self._loop = asyncio.get_running_loop()
         self._all_written = True
         self._held = b""
@@ -95,8 +95,8 @@ class Connection:
             async with asyncio.timeout(None if self.is_open else CLOSE_WITHIN_S) as self._patience:
                 await self._write()
         except TimeoutError:
-            if self._outlet is not None:
-                self._outlet.abort()
+            if self._bypass is not None:
+                self._bypass.abort()
             raise
         finally:
             self._patience = None

@@ -101,18 +101,12 @@ def application(kind: str, shared: Path | None) -> list[str]:
     return ["--factory", f"scripts.benchmarks.{kind}:from_environment"]
 
 
-def command(application: list[str], port: int) -> list[str]:
-    """uvicorn, for all alike: no compression, no access log."""
+def command(kind: str, application: list[str], port: int) -> list[str]:
+    """uvicorn, for all alike: no compression, no access log. Ours comes with its protocol, as it is shipped."""
+    protocol = "backend.live.protocol:LiveProtocol" if kind == "ours" else "websockets-sansio"
     return [
         *(sys.executable, "-m", "uvicorn", *application, "--host", "127.0.0.1", "--port", str(port)),
-        *(
-            "--ws",
-            "backend.live.protocol:LiveProtocol",
-            "--ws-per-message-deflate",
-            "false",
-            "--loop",
-            "uvloop",
-        ),
+        *("--ws", protocol, "--ws-per-message-deflate", "false", "--loop", "uvloop"),
         *("--http", "httptools", "--no-access-log", "--log-level", "warning"),
     ]
 
@@ -124,7 +118,8 @@ def serve(kind: str, app: list[str], told: Mapping[str, str], port: int, folder:
     Raises:
         ServerFailed: it does not answer.
     """
-    child = Child(kind, command(app, port), folder / f"{kind.replace(' ', '-')}.log", ROOT, os.environ | told)
+    log = folder / f"{kind.replace(' ', '-')}.log"
+    child = Child(kind, command(kind, app, port), log, ROOT, os.environ | told)
     try:
         _wait_until_ready(child, port)
         yield Server(kind, f"http://127.0.0.1:{port}", child)

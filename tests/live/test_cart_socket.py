@@ -8,18 +8,12 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from backend import documents
-from backend.app import create_app
 from backend.carts import Notice, presence
 from backend.carts.commands import AddItem
 from backend.carts.service import RESUME_AT_MOST
 from backend.catalog import Product
-from backend.kit import mongo
 from backend.live import CloseCode
-from backend.live.protocol import LiveProtocol
-from backend.settings import Settings
 from tests.phones import phone_at, pick_up, silent_phone
-from tests.support import PLAIN_PROTOCOL, serving
 from tests.world import Person, guest, open_store, services_of, start_session, stock
 
 
@@ -161,22 +155,6 @@ class TestCommands:
             assert event["totals"]["total_minor"] == 2000
             assert event["budget"]["remaining_minor"] == 8000
 
-    async def test_an_ack_leaves_in_one_write_with_its_event_and_before_it(
-        self, addresses: list[str], family: Family, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        writes: list[bytes] = []
-        write_now = LiveProtocol.write_now
-
-        def watched(protocol: LiveProtocol, frames: bytes) -> bool:
-            writes.append(frames)
-            return write_now(protocol, frames)
-
-        monkeypatch.setattr(LiveProtocol, "write_now", watched)
-        async with phone_at(addresses[0], family.session_id, family.host.token) as phone:
-            await phone.scan(family.products[0].barcode)
-        (both,) = [frames for frames in writes if b'"ack"' in frames]
-        assert both.index(b'"type":"ack"') < both.index(b'"type":"event"')
-
     async def test_a_repeat_is_answered_and_not_applied_again(
         self, addresses: list[str], family: Family
     ) -> None:
@@ -267,22 +245,6 @@ class TestCommands:
             assert (await member.command("leave"))["type"] == "ack"
             assert await member.closed() == CloseCode.NOT_FOUND
             await host.until(is_event("member_left", left=family.member.user_id))
-
-
-class TestUnderAnyServer:
-    async def test_a_scan_is_acked_and_shown_without_the_way_past_asgi(
-        self, settings: Settings, database: mongo.Database, addresses: list[str], family: Family
-    ) -> None:
-        async with serving(create_app(settings), ws=PLAIN_PROTOCOL) as plain:
-            await documents.bind(database)
-            async with (
-                phone_at(plain, family.session_id, family.host.token) as mine,
-                phone_at(addresses[0], family.session_id, family.member.token) as theirs,
-            ):
-                for product in family.products:
-                    await mine.scan(product.barcode)
-                await theirs.reaches(mine.seq)
-                assert theirs.lines == mine.lines
 
 
 class TestPresence:
