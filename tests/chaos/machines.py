@@ -193,8 +193,6 @@ class Mongod(Program):
         # Others ask for what was written, instead of being sent it: one that stands still has nothing of it, not even
         # in its socket, as if the network were cut.
         asking = ["--setParameter", "oplogFetcherUsesExhaust=false"]
-        # As in docker-compose.yml: by default members wait for 5 s longer for one that stands still.
-        asking += ["--setParameter", "oplogNetworkTimeoutBufferSeconds=1"]
         program = str(EmbeddedMongo(self.data).program())
         quiet = ["--quiet", "--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false"]
         return [program, *quiet, *asking, *given]
