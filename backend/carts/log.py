@@ -1,12 +1,13 @@
 """The log of all carts: one document an event, committed in groups.
 
-`_id = {s: session_id, n: seq}` is the concurrency control: whoever inserts `n` first wins. Everything decided while
-a batch is on its way waits for the next; a batch of one goes at once; there is no timer. A write whose outcome is
-unknown (a time-out, a lost primary, a failed write concern) is inserted again, the identical document, until it is
-in or a duplicate key answers, and then the random `w` of the stored document says whose it is. An entry is reported
-`APPENDED` only once a majority has it on disk.
+`_id = {s: session_id, n: seq}` is the concurrency control: whoever inserts `n` first wins. Two batches may be on
+their way, so that MongoDB works on one while this process tells of the other; everything decided meanwhile waits for
+the next. A cart has at most one entry on its way, so batches may overtake each other. A batch of one goes at once;
+there is no timer. A write whose outcome is unknown (a time-out, a lost primary, a failed write concern) is inserted
+again, the identical document, until it is in or a duplicate key answers, and then the random `w` of the stored
+document says whose it is. An entry is reported `APPENDED` only once a majority has it on disk.
 
-The committer is a task of its own: whoever asked for an append may be cancelled, the write is not.
+The committers are tasks of their own: whoever asked for an append may be cancelled, the write is not.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 COLLECTION = "cart_events"
 MAX_SEQ = 2**31 - 1
 MAX_BATCH = 1_000
+COMMITTERS = 2
 TRY_S = 2.0
 """How long one try may take. It is short, as a frozen primary answers nothing and the next try may find another."""
 DUPLICATE_KEY = 11000
@@ -87,6 +89,7 @@ class CartLog:
     def __init__(self, database: Database) -> None:
         self._events = database[COLLECTION]
         self._waiting: list[_Append] = []
+        self._batches_on_way = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -106,7 +109,13 @@ class CartLog:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Commit batches until cancelled. Cancelling leaves entries waiting; it does not lose their outcome.
+        """Commit batches until cancelled. Cancelling leaves entries waiting; it does not lose their outcome."""
+        async with asyncio.TaskGroup() as committers:
+            for _ in range(COMMITTERS):
+                committers.create_task(self._commit())
+
+    async def _commit(self) -> None:
+        """Commit one batch after the other.
 
         After a batch of which nothing became known it waits, up to 1 s. A few unknown ones hold nobody up.
         """
@@ -117,16 +126,19 @@ class CartLog:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 unknown = batch
+                self._batches_on_way += 1
                 try:
                     unknown = await self._insert(batch)
                 finally:
+                    self._batches_on_way -= 1
                     self._waiting[:0] = unknown
                 if unknown:
                     log.warning("appends of unknown outcome", extra={"count": len(unknown)})
                 failures = failures + 1 if len(unknown) == len(batch) else 0
                 if failures:
                     await asyncio.sleep(min(1.0, 0.02 * 2**failures))
-            self._idle.set()
+            if not self._batches_on_way:
+                self._idle.set()
 
     async def _insert(self, batch: list[_Append]) -> list[_Append]:
         """Insert a batch, report what is known, and return what is not."""

@@ -103,18 +103,32 @@ class TestGroups:
         assert [len(documents) for documents in log_commands.inserts] == [1]
         assert await all_of(outcomes) == [APPENDED]
 
-    async def test_are_what_was_decided_during_a_commit(
+    async def test_are_what_was_decided_while_two_were_on_their_way(
         self, used: CartLog, log_commands: LogCommands, proxy: Proxy
     ) -> None:
-        proxy.replies.hold(to=b"insert", times=1)
-        outcomes = append(used, first_entry())
-        await proxy.replies.caught()
+        proxy.replies.hold(to=b"insert", times=2)
+        outcomes = []
+        for number in (1, 2):
+            outcomes += append(used, first_entry())
+            await proxy.replies.caught(number)
         for _ in range(50):
             outcomes += append(used, first_entry())
             await asyncio.sleep(0)
         proxy.replies.release()
-        assert await all_of(outcomes) == [APPENDED] * 51
-        assert [len(documents) for documents in log_commands.inserts] == [1, 50]
+        assert await all_of(outcomes) == [APPENDED] * 52
+        assert [len(documents) for documents in log_commands.inserts] == [1, 1, 50]
+
+    async def test_overtake_one_that_hangs_and_are_all_waited_for(self, used: CartLog, proxy: Proxy) -> None:
+        proxy.replies.hold(to=b"insert", times=1)
+        hanging = append(used, first_entry())
+        await proxy.replies.caught()
+        assert await all_of(append(used, first_entry())) == [APPENDED]
+        drained = asyncio.create_task(used.drained())
+        await asyncio.sleep(0.05)
+        assert not drained.done()
+        proxy.replies.release()
+        assert await all_of(hanging) == [APPENDED]
+        await asyncio.wait_for(drained, 5)
 
     async def test_hold_one_event_of_a_cart_at_most(
         self, settings: Settings, database: mongo.Database, log_commands: LogCommands, proxy: Proxy
