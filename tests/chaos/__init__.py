@@ -5,8 +5,8 @@ frozen and restarted (`machines`). Every client keeps a diary (`diary`) of what 
 `checker`, which shares no code with the server, compares the diaries with the raw documents of the log, and `timing`
 says how late the screens were. The goals are R1 (its first clause), R10, R11, R12, R13 and R16.
 
-    scripts/test tests/chaos                    a few trials of each: two minutes
-    scripts/test tests/chaos --full             all trials
+    scripts/test tests/chaos                    a few trials of each: two to three minutes
+    scripts/test tests/chaos --full             all trials: an hour
     scripts/test tests/chaos --seed 123         the random choices of the run that printed 123
 
 Each run prints its n and its seed. A seed repeats what the clients and the trouble-makers choose; when that meets

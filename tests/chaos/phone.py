@@ -32,7 +32,7 @@ class Client(Protocol):
     screen: Screen
     user_id: str
     latest: float
-    """When the newest command that has an `ack` was sent first; monotonic."""
+    """When it last had an `ack`; monotonic."""
 
     async def do(self, kind: str, *, twice: bool = False, **fields: Any) -> Frame: ...
 
@@ -48,7 +48,6 @@ class Command:
     def __init__(self, frame: Frame, line: Frame | None) -> None:
         self.frame = frame
         self.line = [line["added_by"], line["barcode"]] if line else None
-        self.sent_first = time.monotonic()
         self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
 
 
@@ -105,7 +104,7 @@ class ChaosPhone:
         while True:
             answer = await self._answered(command)
             if answer["type"] == "ack":
-                self.latest = max(self.latest, command.sent_first)
+                self.latest = time.monotonic()
                 return answer
             if not answer["retryable"]:
                 return answer

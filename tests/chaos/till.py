@@ -51,7 +51,7 @@ class HttpShopper:
             else:
                 self.writer.got(json.dumps(answer))
                 if answer["type"] == "ack":
-                    self.latest = max(self.latest, began)
+                    self.latest = time.monotonic()
                 if answer["type"] == "ack" or not answer["retryable"]:
                     return answer
             await asyncio.sleep(self._dice.uniform(0.05, 0.3))
