@@ -18,7 +18,6 @@ from typing import Any
 
 import bson
 import msgspec
-import pymongo
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, PyMongoError
 
@@ -31,8 +30,6 @@ COLLECTION = "cart_events"
 MAX_SEQ = 2**31 - 1
 MAX_BATCH = 1_000
 COMMITTERS = 2
-TRY_S = 2.0
-"""How long one try may take. It is short, as a frozen primary answers nothing and the next try may find another."""
 DUPLICATE_KEY = 11000
 NEVER_STORABLE = {121, 10334}
 """DocumentValidationFailure and BSONObjectTooLarge: trying again changes nothing."""
@@ -143,8 +140,7 @@ class CartLog:
     async def _insert(self, batch: list[_Append]) -> list[_Append]:
         """Insert a batch, report what is known, and return what is not."""
         try:
-            with pymongo.timeout(TRY_S):
-                await self._events.insert_many([append.document for append in batch], ordered=False)
+            await self._events.insert_many([append.document for append in batch], ordered=False)
         except BulkWriteError as error:
             return await self._sort_out(batch, error.details or {})
         except PyMongoError:

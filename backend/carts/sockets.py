@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from litestar import WebSocket, websocket
+from litestar.exceptions import WebSocketDisconnect
 from litestar.params import FromPath
 from msgspec import UNSET, UnsetType
 
@@ -40,6 +41,10 @@ class _Refused(Exception):
 
 class _Gone(Exception):
     """The phone hung up."""
+
+
+HUNG_UP = (_Gone, WebSocketDisconnect, OSError)
+"""How it shows that a phone is gone, by what was just being done."""
 
 
 @websocket("/ws/cart/{session_id:str}", opt={"exclude_from_auth": True})
@@ -163,7 +168,7 @@ class _Phone:
             for task in tasks:
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(result, Exception) and not isinstance(result, (_Gone, OSError)):
+                if isinstance(result, Exception) and not isinstance(result, HUNG_UP):
                     log.error("socket failed", exc_info=result)
             self._carts.rooms.leave(self._room, self._connection)
 

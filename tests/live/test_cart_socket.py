@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any, NamedTuple
 
 import httpx
@@ -13,7 +14,7 @@ from backend.carts.commands import AddItem
 from backend.carts.service import RESUME_AT_MOST
 from backend.catalog import Product
 from backend.live import CloseCode
-from tests.phones import phone_at, pick_up, silent_phone
+from tests.phones import Phone, phone_at, pick_up, silent_phone
 from tests.world import Person, guest, open_store, services_of, start_session, stock
 
 
@@ -245,6 +246,22 @@ class TestCommands:
             assert (await member.command("leave"))["type"] == "ack"
             assert await member.closed() == CloseCode.NOT_FOUND
             await host.until(is_event("member_left", left=family.member.user_id))
+
+
+class TestHangingUp:
+    async def test_is_no_error(
+        self, addresses: list[str], family: Family, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        host = await pick_up(addresses[0], family.session_id, family.host.token)
+        for end in (Phone.hang_up, Phone.drop):
+            phone = await pick_up(addresses[0], family.session_id, family.member.token)
+            flood = [phone.send({"type": "ping"}) for _ in range(50)]
+            await asyncio.gather(*flood)
+            if (ended := end(phone)) is not None:
+                await ended
+            await host.scan(family.products[0].barcode)
+        await host.hang_up()
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 class TestPresence:
