@@ -1,8 +1,9 @@
 """A Redis Cluster of real servers, each the master of a third of the slots."""
 
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +77,9 @@ def _is_whole(client: Redis) -> bool:
 
 
 def _port_with_bus() -> int:
-    while (port := free_port()) + BUS > 65_535:
-        """Another one."""
-    return port
+    """A free port whose bus is free too, and no port that the system gives to outgoing connections."""
+    while True:
+        port = free_port()
+        if port + BUS < 32_768:
+            with suppress(OSError), socket.create_server((LOCALHOST, port + BUS)):
+                return port

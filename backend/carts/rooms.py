@@ -196,8 +196,8 @@ class Room:
             v=SCHEMA_VERSION,
             w=random.getrandbits(62) | 1 << 62,
         )
-        self._in_flight = ticket
         self._log.append(entry, lambda outcome: self._on_outcome(ticket, entry, outcome))
+        self._in_flight = ticket
 
     def _on_outcome(self, ticket: Ticket, entry: Entry, outcome: Outcome) -> None:
         if outcome is Outcome.TAKEN:
