@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any
 
 import bson
+import pymongo
 import msgspec
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, PyMongoError
@@ -30,6 +31,8 @@ COLLECTION = "cart_events"
 MAX_SEQ = 2**31 - 1
 MAX_BATCH = 1_000
 COMMITTERS = 2
+TRY_S = 2.0
+"""How long one try may take. It is short, as a frozen primary answers nothing and the next try may find another."""
 DUPLICATE_KEY = 11000
 NEVER_STORABLE = {121, 10334}
 """DocumentValidationFailure and BSONObjectTooLarge: trying again changes nothing."""
@@ -140,7 +143,8 @@ class CartLog:
     async def _insert(self, batch: list[_Append]) -> list[_Append]:
         """Insert a batch, report what is known, and return what is not."""
         try:
-            await self._events.insert_many([append.document for append in batch], ordered=False)
+            with pymongo.timeout(TRY_S):
+                await self._events.insert_many([append.document for append in batch], ordered=False)
         except BulkWriteError as error:
             return await self._sort_out(batch, error.details or {})
         except PyMongoError:
