@@ -17,8 +17,8 @@ from enum import Enum
 from typing import Any
 
 import bson
-import pymongo
 import msgspec
+import pymongo
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError, PyMongoError
 
