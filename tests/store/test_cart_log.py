@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from backend.carts import CartLog, store
-from backend.carts.log import Outcome
+from backend.carts.log import COMMITTERS, Outcome
 from backend.kit import mongo
 from backend.kit.ids import new_id
 from backend.settings import Settings
@@ -103,20 +103,20 @@ class TestGroups:
         assert [len(documents) for documents in log_commands.inserts] == [1]
         assert await all_of(outcomes) == [APPENDED]
 
-    async def test_are_what_was_decided_while_two_were_on_their_way(
+    async def test_are_what_was_decided_while_as_many_as_may_were_on_their_way(
         self, used: CartLog, log_commands: LogCommands, proxy: Proxy
     ) -> None:
-        proxy.replies.hold(to=b"insert", times=2)
+        proxy.replies.hold(to=b"insert", times=COMMITTERS)
         outcomes = []
-        for number in (1, 2):
+        for number in range(1, COMMITTERS + 1):
             outcomes += append(used, first_entry())
             await proxy.replies.caught(number)
         for _ in range(50):
             outcomes += append(used, first_entry())
             await asyncio.sleep(0)
         proxy.replies.release()
-        assert await all_of(outcomes) == [APPENDED] * 52
-        assert [len(documents) for documents in log_commands.inserts] == [1, 1, 50]
+        assert await all_of(outcomes) == [APPENDED] * (COMMITTERS + 50)
+        assert [len(documents) for documents in log_commands.inserts] == [1] * COMMITTERS + [50]
 
     async def test_overtake_one_that_hangs_and_are_all_waited_for(self, used: CartLog, proxy: Proxy) -> None:
         proxy.replies.hold(to=b"insert", times=1)
