@@ -1,7 +1,6 @@
 """The one place where the parts meet."""
 
 import dataclasses
-import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +19,9 @@ from backend.description import Description
 from backend.errors import NotAuthenticated
 from backend.kit import logs
 from backend.kit.clock import Clock, SystemClock
+from backend.kit.garbage import run_collection
 from backend.kit.strict import StrictRequest
+from backend.kit.tasks import Background
 from backend.lifespan import Services, open_services
 from backend.middleware import Authentication, RequestIds
 from backend.problems import EXCEPTION_HANDLERS
@@ -114,15 +115,7 @@ def from_environment() -> Litestar:
         raise SystemExit(str(error)) from None
     logs.configure(settings.qless_log_level)
     app = create_app(settings)
-    app.on_startup.append(_leave_start_up_uncollected)
+    collection = Background()
+    app.on_startup.append(lambda: collection.start("garbage", run_collection))
+    app.on_shutdown.append(collection.stop)
     return app
-
-
-def _leave_start_up_uncollected() -> None:
-    """Take what lives as long as the process out of garbage collection, and look for garbage less often.
-
-    A full collection of all that was imported stops every cart for 100 ms; that of what came since, for one.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000)

@@ -1,6 +1,6 @@
 """The carts that this process holds in memory, and how they hear of each other's processes.
 
-A room is loaded when somebody needs it (snapshot, then the log's tail), packed when nobody did anything for 10 s, and
+A room is loaded when somebody needs it (snapshot, then the log's tail), packed when nobody did anything for 2 s, and
 forgotten when nobody looked for a minute; housekeeping sees only those that are awake. While a phone looks at it, the
 process listens on the cart's channel, and asks MongoDB every 2 s, always, whether the log went on without it: a lost
 message has no successor that would show the gap.
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 
 HEAD_CHECK_S = 2.0
 HOUSEKEEPING_S = 0.5
-PACK_AFTER_S = 10.0
+PACK_AFTER_S = 2.0
 FORGET_AFTER_S = 60.0
 CLOSE_WITHIN_S = 5.0
 SNAPSHOT_AFTER_EVENTS = 64
 SNAPSHOT_AFTER_S = 3.0
 AT_ONCE = 16
-"""Carts whose snapshots are encoded, or presence told, before anything else gets its turn: about a millisecond."""
+"""Carts that are packed, saved or told of before anything else gets its turn: about a millisecond."""
 
 
 class _Message(IntEnum):
@@ -241,22 +241,24 @@ class Rooms:
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             now = loop.time()
-            for room in list(self._awake):
+            for number, room in enumerate(list(self._awake), start=1):
                 room.refuse_overdue(now)
                 if room.presence.fade(now):
                     self._presence_changed(room)
                 self._put_to_rest(room, now)
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
             if now - told > REPEAT_EVERY_S:
                 told = now
                 await self._repeat_presence(now)
 
     def _put_to_rest(self, room: Room, now: float) -> None:
-        """Pack a room that nobody used for 10 s; forget one that nobody used, or looked at, for a minute."""
+        """Pack a room that nobody used for 2 s; forget one that nobody used, or looked at, for a minute."""
         unused_s = now - room.last_used
         if room.is_busy or room.presence.lingers or room.saved_seq < room.seq or unused_s < PACK_AFTER_S:
             return
+        room.pack()
         if room.connections:
-            room.pack()
             self._awake.discard(room)
         elif unused_s > FORGET_AFTER_S:
             self.drop(room)

@@ -14,6 +14,7 @@ from backend.app import from_environment
 async def main():
     app = from_environment()
     async with app.lifespan():
+        await asyncio.sleep(0.5)
         print(len(gc.get_objects()))
 
 asyncio.run(main())
