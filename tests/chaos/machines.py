@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
+from pymongo.write_concern import WriteConcern
 
 from backend.kit.embedded import LOCALHOST, Child, EmbeddedMongo, EmbeddedRedis
 
@@ -256,19 +257,29 @@ class ReplicaSet:
         return None
 
     async def healthy(self, within_s: float = 60.0) -> Mongod:
-        """Wait until one member is primary and all others are secondaries; the primary.
+        """Wait until one member is primary and all others follow it; the primary.
+
+        One that came back says that it is a secondary before it finds out that it has to roll back. Were the primary
+        to fail then, two of three would be away.
 
         Raises:
             TimeoutError: the set does not heal.
         """
         async with asyncio.timeout(within_s):
             while True:
-                said = [await member.hello() for member in self.members]
-                primaries = [n for n, hello in enumerate(said) if hello.get("isWritablePrimary")]
-                secondaries = [n for n, hello in enumerate(said) if hello.get("secondary")]
-                if len(primaries) == 1 and len(secondaries) == len(self.members) - 1:
-                    return self.members[primaries[0]]
+                primary = await self.primary()
+                if primary is not None and await self._is_followed(primary):
+                    return primary
                 await asyncio.sleep(0.1)
+
+    async def _is_followed(self, primary: Mongod) -> bool:
+        """Whether a write reaches every member."""
+        everywhere = WriteConcern(w=len(self.members), wtimeout=1_000)
+        with suppress(PyMongoError):
+            async with direct(primary.host) as client:
+                await client["chaos"].get_collection("health", write_concern=everywhere).insert_one({})
+            return True
+        return False
 
     async def close(self) -> None:
         for member in self.members:
