@@ -95,6 +95,13 @@ class TestGroups:
             yield log
         await client.close()
 
+    async def test_are_acknowledged_from_a_majoritys_disks(
+        self, used: CartLog, log_commands: LogCommands
+    ) -> None:
+        await all_of(append(used, first_entry()))
+        [insert] = [command for command in log_commands.sent if "insert" in command]
+        assert insert["writeConcern"] == {"w": "majority", "j": True}
+
     async def test_of_one_go_at_once(self, used: CartLog, log_commands: LogCommands) -> None:
         """Before any timer could have rung: the loop turns without ever waiting."""
         outcomes = append(used, first_entry())
