@@ -24,7 +24,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     add = parser.add_argument
-    add("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default all, about 10 minutes)")
+    add("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default all, about 12 minutes)")
     add("--rounds", type=int, default=5, help="of compare and processes; the others take half (default 5)")
     add(
         "--seconds",
