@@ -13,7 +13,7 @@ from tests.chaos.timing import late_returns, late_screens, worst
 
 BACK_WITHIN_S = 2.0
 LATE_AT_MOST_S = 3.0
-"""On a screen that stays: the head check's 2 s, and 1 s for a machine that has other things to do."""
+"""On a screen that stays: the goal's 2 s, and 1 s for a machine that has other things to do."""
 OFFLINE_AT_MOST_S = 1.5
 
 

@@ -13,7 +13,7 @@ from tests.chaos.shopping import Crowd
 from tests.chaos.timing import late_screens, worst
 
 LATE_AT_MOST_S = 3.0
-"""The head check's 2 s, and 1 s for a machine that has other things to do."""
+"""The goal's 2 s, and 1 s for a machine that has other things to do."""
 RECOVERS_WITHIN_S = 10.0
 SWIFT_S = 1.0
 """Later than any message by Redis, sooner than most that only the head check brings."""

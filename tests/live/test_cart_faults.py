@@ -16,7 +16,7 @@ import pytest
 
 from backend import documents
 from backend.app import create_app
-from backend.carts import LockCheckout, MarkPaid, Notice
+from backend.carts import LockCheckout, MarkPaid, Notice, presence, registry
 from backend.carts.log import COLLECTION
 from backend.kit import mongo
 from backend.kit.embedded import Child, free_port
@@ -230,6 +230,19 @@ class TestRedis:
             await near.reaches(ack["seq"])
             assert time.monotonic() - began < HEAD_CHECK_AND_MARGIN_S
             assert far.lines == near.lines
+
+    async def test_that_comes_back_late_brings_the_processes_together_at_once(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each had forgotten the other, and tells nothing to a process that it does not know of."""
+        monkeypatch.setattr(presence, "FADES_AFTER_S", 0.5)
+        monkeypatch.setattr(registry, "REPEAT_EVERY_S", 3600.0)
+        async with shop.phones((shop.near, shop.host), (shop.far, shop.member)) as (near, _):
+            await asyncio.sleep(0.6)
+            seen = len(near.frames)
+            shop.redis.cut()
+            everybody = sorted([shop.host.user_id, shop.member.user_id])
+            await near.until(lambda frame: frame.get("members") == everybody, seen)
 
 
 @asynccontextmanager
