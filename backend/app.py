@@ -115,6 +115,7 @@ def from_environment() -> Litestar:
         raise SystemExit(str(error)) from None
     logs.configure(settings.qless_log_level)
     app = create_app(settings)
+    # The collector is the process's, and tests run several applications in one.
     collection = Background()
     app.on_startup.append(lambda: collection.start("garbage", run_collection))
     app.on_shutdown.append(collection.stop)

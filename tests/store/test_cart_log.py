@@ -67,14 +67,20 @@ class TestAppend:
             await log.drained()
         assert await log.tail(entry.session_id, 0) == [entry]
 
-    async def test_an_asker_who_fails_at_the_answer_stops_nobody(self, log: CartLog) -> None:
+    async def test_an_asker_who_fails_at_the_answer_is_logged_and_stops_nobody(
+        self, log: CartLog, caplog: pytest.LogCaptureFixture
+    ) -> None:
         def fail(_: Outcome) -> None:
             raise RuntimeError("cannot take it")
 
-        first, last = append(log, first_entry()), []
+        first = append(log, first_entry())
         log.append(first_entry(), fail)
         last = append(log, first_entry())
         assert await all_of([*first, *last]) == [APPENDED, APPENDED]
+        await log.drained()
+        [told] = [record for record in caplog.records if record.message == "outcome not taken"]
+        assert told.exc_info
+        assert "cannot take it" in str(told.exc_info[1])
 
 
 class TestGroups:
