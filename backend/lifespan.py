@@ -121,6 +121,7 @@ def _start_loops(services: Services, cart_log: CartLog) -> Background:
     background.start("cart-log", cart_log.run)
     background.start("bus-sender", services.bus.run_sender)
     background.start("bus-receiver", services.bus.run_receiver)
+    background.start("catalog-fencing", services.catalog.run_fencing)
     background.start("head-check", services.carts.rooms.run_head_check)
     background.start("housekeeping", services.carts.rooms.run_housekeeping)
     background.start("snapshots", services.carts.rooms.run_snapshots)

@@ -29,7 +29,7 @@ class Catalog:
         self._shelf = Shelf(redis, clock, store.collection_name())
         self._flights: dict[str, asyncio.Task[Answer]] = {}
         self._unfenced: set[str] = set()
-        self._fencing: asyncio.Task[None] | None = None
+        self._fence_owed = asyncio.Event()
         bus.subscribe(CHANNEL, lambda codes: self._forget(codes.decode().split()))
         bus.on_resync.append(self._forget_all)
 
@@ -79,7 +79,8 @@ class Catalog:
         finally:
             self._announce(codes)
             if not fenced:
-                self._fence_later(codes)
+                self._unfenced.update(codes)
+                self._fence_owed.set()
 
     async def search(self, q: str, page: int = 1, page_size: int = PAGE_SIZE) -> Page:
         """Products with every word of `q`, or its beginning, in name, brand or category; by name.
@@ -102,6 +103,17 @@ class Catalog:
     async def categories(self, q: str | None = None) -> list[CategoryCount]:
         """Categories by name and the number of their products; given `q`, of those that `search` finds."""
         return await store.count_by_category(store.ALL if q is None else _matching(q))
+
+    async def run_fencing(self) -> None:
+        """Tell Redis, once it is back, of changes that it did not hear of: it may still hold the old products."""
+        while await self._fence_owed.wait():
+            await asyncio.sleep(REST.total_seconds())
+            codes = frozenset(self._unfenced)
+            if await self._shelf.fence(codes):
+                self._unfenced -= codes
+                self._announce(codes)
+            if not self._unfenced:
+                self._fence_owed.clear()
 
     def _flight(self, code: str) -> asyncio.Task[Answer]:
         """The reading of a code under way: a task, so that no caller's cancellation ends it for others."""
@@ -139,20 +151,6 @@ class Catalog:
     def _forget_all(self) -> None:
         self._memory.clear()
         self._flights.clear()
-
-    def _fence_later(self, codes: Iterable[str]) -> None:
-        """Redis did not hear of a change and may still hold the old product: tell it when it is back."""
-        self._unfenced.update(codes)
-        if self._fencing is None or self._fencing.done():
-            self._fencing = asyncio.create_task(self._fence_until_heard())
-
-    async def _fence_until_heard(self) -> None:
-        while self._unfenced:
-            await asyncio.sleep(REST.total_seconds())
-            codes = frozenset(self._unfenced)
-            if await self._shelf.fence(codes):
-                self._unfenced -= codes
-                self._announce(codes)
 
 
 def _matching(q: str) -> store.Filter:

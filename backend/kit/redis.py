@@ -18,6 +18,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 RedisDown = (RedisError, RedisClusterException, OSError, TimeoutError)
 """What a call may raise when Redis is away. Whoever calls goes on without it."""
@@ -32,6 +33,8 @@ LIMITS: dict[str, Any] = {
     "socket_timeout": WAIT_S,
     "socket_connect_timeout": WAIT_S,
     "health_check_interval": 15,
+    # Of Redis Enterprise. With them the pool (8.1) hands out connections that Redis closed long ago.
+    "maint_notifications_config": MaintNotificationsConfig(enabled=False),
 }
 
 __all__ = ["Client", "RedisDown", "connect", "is_url", "relay"]

@@ -96,11 +96,9 @@ class Bus:
         """Subscribe, hand out messages, notice silence; ends by raising when Redis goes away.
 
         The caller's loop starts it again, with back-off; each start resubscribes everything and then
-        calls `on_resync`. The pool's idle connections were lost with this one, and would fail whoever uses them next:
-        they are closed first.
+        calls `on_resync`.
         """
         async with relay(self._redis) as server:
-            await server.connection_pool.disconnect(inuse_connections=False)
             pubsub = server.pubsub()
             try:
                 subscribed = dict(self._topics)

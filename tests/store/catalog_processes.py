@@ -34,6 +34,7 @@ class Process:
     async def listen(self) -> "Process":
         self._background.start("sender", self.bus.run_sender)
         self._background.start("receiver", self.bus.run_receiver)
+        self._background.start("fencing", self.catalog.run_fencing)
         await until(lambda: self.bus.connected)
         return self
 
