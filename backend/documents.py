@@ -3,11 +3,13 @@
 from beanie import Document, init_beanie
 
 from backend import accounts, carts, catalog, checkout, exits, payments, rewards, stores
+from backend.kit.idempotency import IdempotencyDocument
 from backend.kit.mongo import Database
 from backend.kit.outbox import OutboxDocument
 
 DOCUMENTS: list[type[Document]] = [
     OutboxDocument,
+    IdempotencyDocument,
     *accounts.DOCUMENTS,
     *stores.DOCUMENTS,
     *catalog.DOCUMENTS,

@@ -14,7 +14,8 @@
     ├── Conflict                409  true a moment ago, or never in this state
     │   └── ContactTaken, AlreadyRegistered, CartClosed, CartLocked, CartFull, CartEmpty, FamilyFull,
     │       LastAdult, NotWaiting, ItemsWaiting, NothingToUndo, QuantityTooLarge, MoneyTooLarge, QuoteStale,
-    │       QuoteExpired, QuoteTampered, PassUsed, TooManySessions
+    │       QuoteExpired, QuoteTampered, PaymentNotCancellable, RefundExceedsPayment, GatewayRefused,
+    │       InProgress, PassUsed, TooManySessions
     ├── Unprocessable           422  well-formed, yet it contradicts what was said before
     │   └── IdReused
     ├── TooMany                 429  slower, please
@@ -287,6 +288,27 @@ class QuoteExpired(Conflict):
 class QuoteTampered(Conflict):
     code = "quote_tampered"
     title = "The quote's signature does not match"
+
+
+class PaymentNotCancellable(Conflict):
+    code = "payment_not_cancellable"
+    title = "The payment was made, or is being made; it can only be refunded"
+
+
+class RefundExceedsPayment(Conflict):
+    code = "refund_exceeds_payment"
+    title = "The refund is above what is left of the payment"
+
+
+class GatewayRefused(Conflict):
+    code = "gateway_refused"
+    title = "The payment provider refuses this"
+
+
+class InProgress(Conflict):
+    code = "in_progress"
+    title = "The same request is still being carried out; send it again for its answer"
+    retryable = True
 
 
 class PassUsed(Conflict):

@@ -13,12 +13,21 @@ from backend.checkout import Orders, Quotes
 from backend.exits import ExitKeys, Exits
 from backend.kit import mongo, redis
 from backend.kit.clock import Clock
+from backend.kit.idempotency import Idempotency
 from backend.kit.outbox import Outbox
 from backend.kit.secrets import Keyring
 from backend.kit.tasks import Background
 from backend.kit.throttle import Throttle
 from backend.live import Bus
-from backend.payments import Gateway, Payments, SandboxGateway, Settlement, run_expiry
+from backend.payments import (
+    Gateway,
+    Payments,
+    Reconciler,
+    Refunds,
+    SandboxGateway,
+    Settlement,
+    run_expiry,
+)
 from backend.rewards import Rewards
 from backend.settings import Settings
 from backend.stores import Stores
@@ -44,7 +53,10 @@ class Services:
     quotes: Quotes
     orders: Orders
     payments: Payments
+    refunds: Refunds
     settlement: Settlement
+    reconciler: Reconciler
+    idempotency: Idempotency
     exits: Exits
     rewards: Rewards
 
@@ -93,6 +105,11 @@ def _wire(
     orders = Orders()
     exits = Exits(settings, clock, keyring, ExitKeys(clock, keyring))
     rewards = Rewards()
+    payments = Payments(settings, clock, client, carts, quotes, gateways, outbox)
+    refunds = Refunds(clock, client, payments, orders, rewards, gateways, outbox)
+    settlement = Settlement(
+        clock, client, stores, carts, quotes, orders, exits, rewards, payments, refunds, gateways, outbox
+    )
     return Services(
         settings=settings,
         clock=clock,
@@ -107,10 +124,11 @@ def _wire(
         carts=carts,
         quotes=quotes,
         orders=orders,
-        payments=Payments(settings, clock, client, carts, quotes, gateways, outbox),
-        settlement=Settlement(
-            settings, clock, client, stores, carts, quotes, orders, exits, rewards, gateways, outbox
-        ),
+        payments=payments,
+        refunds=refunds,
+        settlement=settlement,
+        reconciler=Reconciler(clock, settlement, gateways),
+        idempotency=Idempotency(clock, keyring),
         exits=exits,
         rewards=rewards,
     )
@@ -128,4 +146,5 @@ def _start_loops(services: Services, cart_log: CartLog) -> Background:
     background.start("idle-carts", lambda: run_abandonment(services.carts))
     background.start("outbox", services.outbox.run)
     background.start("payment-expiry", lambda: run_expiry(services.payments))
+    background.start("reconciler", services.reconciler.run)
     return background

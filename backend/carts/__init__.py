@@ -27,7 +27,7 @@ Others use `Carts` and what is named here.
 """
 
 from backend.carts.asyncapi import socket_description
-from backend.carts.commands import LockCheckout, MarkPaid, RelockCheckout, UnlockCheckout
+from backend.carts.commands import LockCheckout, MarkPaid, UnlockCheckout
 from backend.carts.documents import HostDocument, JoinLinkDocument, SessionDocument
 from backend.carts.frames import Notice
 from backend.carts.log import CartLog
@@ -53,7 +53,6 @@ __all__ = [
     "LockCheckout",
     "MarkPaid",
     "Notice",
-    "RelockCheckout",
     "Rooms",
     "UnlockCheckout",
     "prepare_log",

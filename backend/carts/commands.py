@@ -99,7 +99,11 @@ class SetBudget(Command, frozen=True):
 
 
 class LockCheckout(Command, frozen=True):
-    """Freeze the cart exactly as quoted: `expected_seq` is the quote's, and the cart must still be there."""
+    """Freeze the cart exactly as it was read: `expected_seq` is where it was, and it must still be there.
+
+    A payment that holds the cart may lock it anew. The new lock has another place, and what undoes the old one leaves it
+    alone.
+    """
 
     by_till: ClassVar[bool] = True
     quote_id: str
@@ -108,21 +112,11 @@ class LockCheckout(Command, frozen=True):
     expected_seq: int
 
 
-class RelockCheckout(Command, frozen=True):
-    """Freeze the cart again for a payment that succeeded late, if no line changed since `lock_seq`."""
-
-    by_till: ClassVar[bool] = True
-    quote_id: str
-    payment_id: str
-    payer: str
-    lock_seq: int
-
-
 class UnlockCheckout(Command, frozen=True):
-    """Give the cart back to the shoppers.
+    """Undo the one lock that followed `expected_seq`: give the cart back to the shoppers.
 
-    Where the lock never came, but could still come (it was to follow `expected_seq`, and the cart is still
-    there), the unlocking takes its place in the log, so that it never can.
+    Where that lock never came, but could still come (the cart is still there), the unlocking takes its place in the log,
+    so that it never can.
     """
 
     by_till: ClassVar[bool] = True
@@ -161,7 +155,6 @@ AnyCommand = (
     | Undo
     | SetBudget
     | LockCheckout
-    | RelockCheckout
     | UnlockCheckout
     | MarkPaid
     | AbandonSession

@@ -111,7 +111,7 @@ class BudgetSet(Event, frozen=True, omit_defaults=True):
 
 
 class CheckoutLocked(Event, frozen=True):
-    """A payment of `payer`'s holds the cart; `lock_seq` is where it was frozen first."""
+    """A payment of `payer`'s holds the cart; `lock_seq` is its own place, by which an unlocking names it."""
 
     quote_id: str
     payment_id: str

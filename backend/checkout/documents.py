@@ -38,6 +38,7 @@ class OrderDocument(Document):
     totals: dict[str, Any]
     payment_id: str
     points: int
+    refunded_minor: int
     paid_at: datetime
 
     class Settings:

@@ -73,6 +73,8 @@ class StatusChange(Output, frozen=True):
 
 
 class OrderOut(Output, frozen=True):
+    """`status`: paid, partially_refunded, refunded."""
+
     order_id: str
     session_id: str
     store_id: str
@@ -83,6 +85,7 @@ class OrderOut(Output, frozen=True):
     payment_id: str
     points: int
     paid_at: datetime
+    refunded_minor: int
 
 
 class OrderSummary(Output, frozen=True):

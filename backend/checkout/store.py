@@ -59,11 +59,29 @@ async def insert_order(session: Session, user_id: str, checkout_id: str, order: 
     )
 
 
+async def add_refund(session: Session, order_id: str, amount_minor: int) -> OrderOut:
+    """Count money that went back, in the caller's transaction; answers the order as it was before."""
+    row = await OrderDocument.get_pymongo_collection().find_one_and_update(
+        {"_id": order_id}, {"$inc": {"refunded_minor": amount_minor}}, session=session
+    )
+    if row is None:
+        raise errors.OrderNotFound
+    return _order(row)
+
+
+async def set_order_status(session: Session, order_id: str, status: str, at: datetime) -> None:
+    await OrderDocument.get_pymongo_collection().update_one(
+        {"_id": order_id},
+        {"$set": {"status": status}, "$push": {"history": {"status": status, "at": at}}},
+        session=session,
+    )
+
+
 async def find_order(order_id: str, user_id: str) -> OrderOut | None:
     row = await OrderDocument.get_pymongo_collection().find_one({"_id": order_id, "user_id": user_id})
     if row is None:
         return None
-    return msgspec.convert({**row, "order_id": row["_id"]}, OrderOut, builtin_types=(datetime,))
+    return _order(row)
 
 
 async def history(user_id: str, page: int, page_size: int) -> tuple[list[OrderSummary], int]:
@@ -74,6 +92,10 @@ async def history(user_id: str, page: int, page_size: int) -> tuple[list[OrderSu
         orders.find(mine).sort([("paid_at", -1), ("_id", -1)]).skip((page - 1) * page_size).limit(page_size)
     )
     return [_summary(row) async for row in rows], await orders.count_documents(mine)
+
+
+def _order(row: Document) -> OrderOut:
+    return msgspec.convert({**row, "order_id": row["_id"]}, OrderOut, builtin_types=(datetime,))
 
 
 def _summary(row: Document) -> OrderSummary:

@@ -11,9 +11,12 @@ from backend.payments.upi import Payee
 
 
 class EventKind(StrEnum):
+    AUTHORIZED = "authorized"
     CAPTURED = "captured"
     FAILED = "failed"
+    EXPIRED = "expired"
     REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
     OTHER = "other"
 
 
@@ -26,19 +29,31 @@ class GatewayOrder(msgspec.Struct, frozen=True):
 
 
 class GatewayEvent(msgspec.Struct, frozen=True):
-    """A webhook in our words; `reference` is the id of our payment."""
+    """What happened at a provider, in our words.
+
+    Attributes:
+        event_id: the provider's; the same happening may come under several.
+        reference: the id of our payment.
+        gateway_payment_id: the provider's own id of the capture or try; empty where there is none.
+        refund_id: ours; empty unless it is about a refund.
+        amount_minor: the refund's where it is about one, else the payment's.
+    """
 
     event_id: str
     kind: EventKind
     order_ref: str
     reference: str
     gateway_payment_id: str
+    refund_id: str
     amount_minor: int
     currency: str
 
 
 class Gateway(Protocol):
-    """A provider. Its failures are `GatewayUnavailable`; every call may be repeated with the same reference."""
+    """A provider. Every call may be repeated with the same reference.
+
+    Each raises `GatewayUnavailable` where the provider did not answer, and `GatewayRefused` where it said no.
+    """
 
     name: str
 
@@ -48,8 +63,16 @@ class Gateway(Protocol):
         """Prepare the provider to take the payment."""
         ...
 
-    async def refund(self, order_ref: str, reference: str, amount_minor: int) -> None:
-        """Give money back; done once a reference."""
+    async def close_order(self, reference: str) -> None:
+        """Have the provider take no more payments for an order of ours, if it knows it."""
+        ...
+
+    async def refund(self, gateway_payment_id: str, reference: str, amount_minor: int) -> None:
+        """Ask for money to be given back, once a reference; an event says how it ended."""
+        ...
+
+    async def report(self, reference: str) -> list[GatewayEvent]:
+        """All that happened to an order so far, as its events would have told; nothing if there is no such order."""
         ...
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes, now: datetime) -> GatewayEvent:

@@ -18,6 +18,13 @@ class Rewards:
         if points:
             await store.append(session, user_id, order_id, "earned", points, now)
 
+    async def take_back(
+        self, session: Session, user_id: str, order_id: str, refund_id: str, points: int, now: datetime
+    ) -> None:
+        """Take an order's points back, once a refund, in the transaction that counts it. The balance may fall below 0."""
+        if points:
+            await store.append(session, user_id, order_id, f"refunded:{refund_id}", -points, now)
+
     async def balance(self, principal: Principal) -> BalanceOut:
         return BalanceOut(
             points=await store.balance(principal.user_id),

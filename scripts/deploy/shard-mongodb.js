@@ -38,6 +38,15 @@ const SHARDED = {
   // The inbox: a second delivery is a duplicate `_id`, gateway and event id.
   webhook_events: { _id: "hashed" },
 
+  // Kept and moved on by `_id`; those of a payment are asked of all shards, by index.
+  refunds: { _id: "hashed" },
+
+  // Nothing is entered twice: `_id` says which capture or refund it was. Sums are made on all shards, by index.
+  money_ledger: { _id: "hashed" },
+
+  // Taken and answered by `_id`, a digest of caller and key.
+  idempotency_keys: { _id: "hashed" },
+
   // Issued, renewed and used up by `_id`, the order: one shard decides who was first.
   exit_passes: { _id: "hashed" },
 
@@ -47,7 +56,7 @@ const SHARDED = {
 
 // These stay whole, on the database's primary shard. In MongoDB 8 `sh.moveCollection` gives one a shard of its own.
 const WHOLE = {
-  payments: "unique by checkout and payer, while every step of a payment names `_id` alone: no key serves both",
+  payments: "unique by checkout, payer and attempt, while every step of a payment names `_id` alone: no key serves both",
   outbox: "claimed by what is due, whichever it is; rows are forgotten 7 days after they are done",
   users: "the phone and the e-mail are unique, each by itself: no key is a prefix of both",
   logins: "every request joins its login to its user in one question; forgotten when they expire",

@@ -19,7 +19,6 @@ from backend.carts.commands import (
     LeaveSession,
     LockCheckout,
     MarkPaid,
-    RelockCheckout,
     RemoveItem,
     RemoveMember,
     RenewJoinLink,
@@ -200,7 +199,8 @@ class TestTill:
         cart.scan()
         lock_for(cart)
         assert refusal(lock_for(cart, "pay_2")) == "cart_locked"
-        assert isinstance(lock_for(cart), Settled)
+        repeated = LockCheckout("quo_1", "pay_1", "usr_host", cart.cart.seq - 1)
+        assert isinstance(cart.do(repeated, by="till"), Settled)
 
     def test_unlocking_gives_the_cart_back_once(self) -> None:
         cart = Shopping()
@@ -244,24 +244,26 @@ class TestTill:
         lock_for(cart)
         assert refusal(cart.do(MarkPaid("pay_2", "ord_1"), by="till")) == "conflict"
 
-    def test_locks_again_for_a_late_success_while_no_line_changed(self) -> None:
+    def test_a_payment_locks_anew_what_it_holds(self) -> None:
+        """And what was to undo its first lock leaves the second alone."""
         cart = Shopping()
         cart.scan()
         lock_for(cart)
-        frozen = cart.cart.seq
-        cart.do(UnlockCheckout("pay_1", frozen - 1, "expired"), by="till")
-        cart.do(SetBudget(5_000))
-        assert isinstance(cart.do(RelockCheckout("quo_1", "pay_1", "usr_host", frozen), by="till"), Accepted)
+        first = cart.cart.seq
+        again = LockCheckout("quo_1", "pay_1", "usr_host", first)
+        assert isinstance(cart.do(again, by="till"), Accepted)
+        assert isinstance(cart.do(again, by="till"), Settled)
+        assert isinstance(cart.do(UnlockCheckout("pay_1", first - 1, "expired"), by="till"), Settled)
+        assert refusal(cart.scan()) == "cart_locked"
+        assert isinstance(cart.do(UnlockCheckout("pay_1", first, "expired"), by="till"), Accepted)
+        assert isinstance(cart.scan(), Accepted)
 
-    def test_does_not_lock_again_once_a_line_changed(self) -> None:
+    def test_another_payment_does_not_lock_what_is_held(self) -> None:
         cart = Shopping()
         cart.scan()
         lock_for(cart)
-        frozen = cart.cart.seq
-        cart.do(UnlockCheckout("pay_1", frozen - 1, "expired"), by="till")
-        cart.scan(2)
-        late = cart.do(RelockCheckout("quo_1", "pay_1", "usr_host", frozen), by="till")
-        assert refusal(late) == "quote_stale"
+        other = LockCheckout("quo_1", "pay_2", "usr_host", cart.cart.seq)
+        assert refusal(cart.do(other, by="till")) == "cart_locked"
 
 
 class TestLimits:

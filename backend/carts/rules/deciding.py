@@ -16,7 +16,6 @@ from backend.carts.commands import (
     LeaveSession,
     LockCheckout,
     MarkPaid,
-    RelockCheckout,
     RemoveItem,
     RemoveMember,
     RenewJoinLink,
@@ -60,7 +59,6 @@ _BY_MEMBER: Mapping[type[Command], Callable[[CartState, Member, Any, Facts, date
 }
 _BY_TILL: Mapping[type[Command], Callable[[CartState, Any], Decision]] = {
     LockCheckout: till.lock,
-    RelockCheckout: till.relock,
     UnlockCheckout: till.unlock,
     MarkPaid: till.mark_paid,
     AbandonSession: till.abandon,

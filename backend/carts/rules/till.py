@@ -4,19 +4,19 @@ from backend.carts.commands import (
     AbandonSession,
     LockCheckout,
     MarkPaid,
-    RelockCheckout,
     UnlockCheckout,
 )
 from backend.carts.events import CartPaid, CheckoutLocked, CheckoutUnlocked, SessionAbandoned
 from backend.carts.rules.outcomes import MAX_EVENTS, Decision, Rejection, Settled, same_bill
 from backend.carts.rules.permissions import may_pay
-from backend.carts.state import CartState, CartStatus
+from backend.carts.state import CartState, CartStatus, CheckoutLock
 
 
 def lock(state: CartState, command: LockCheckout) -> Decision:
-    if state.lock is not None and state.lock.payment_id == command.payment_id:
-        return Settled(state.lock.seq)
-    if refused := not_payable(state, command.payer):
+    held = _held_by(state, command.payment_id)
+    if held is not None and held.seq == command.expected_seq + 1:
+        return Settled(held.seq)
+    if refused := not_payable(state, command.payer, holds=held is not None):
         return refused
     if state.seq != command.expected_seq:
         return Rejection("quote_stale")
@@ -24,9 +24,9 @@ def lock(state: CartState, command: LockCheckout) -> Decision:
     return same_bill(state, event)
 
 
-def not_payable(state: CartState, payer: str) -> Rejection | None:
-    """Why the cart as it is cannot be paid by this member, if so."""
-    if refused := _closed(state):
+def not_payable(state: CartState, payer: str, *, holds: bool = False) -> Rejection | None:
+    """Why the cart as it is cannot be paid by this member, if so; a payment that `holds` it is not in its own way."""
+    if refused := _closed(state, holds=holds):
         return refused
     member = state.members.get(payer)
     if member is None:
@@ -38,20 +38,10 @@ def not_payable(state: CartState, payer: str) -> Rejection | None:
     return None if state.lines else Rejection("cart_empty")
 
 
-def relock(state: CartState, command: RelockCheckout) -> Decision:
-    if state.lock is not None and state.lock.payment_id == command.payment_id:
-        return Settled(state.lock.seq)
-    if refused := _closed(state):
-        return refused
-    if state.items_seq > command.lock_seq:
-        return Rejection("quote_stale")
-    event = CheckoutLocked(command.quote_id, command.payment_id, command.payer, command.lock_seq)
-    return same_bill(state, event)
-
-
 def unlock(state: CartState, command: UnlockCheckout) -> Decision:
-    """A cart that this payment does not hold, and never can hold, is left alone."""
-    held = state.lock is not None and state.lock.payment_id == command.payment_id
+    """A cart that this lock does not hold, and never can hold, is left alone."""
+    lock = _held_by(state, command.payment_id)
+    held = lock is not None and lock.seq == command.expected_seq + 1
     may_come = state.status is CartStatus.ACTIVE and state.seq <= command.expected_seq
     if state.status is CartStatus.COMPLETED or not (held or may_come):
         return Settled(state.seq)
@@ -59,7 +49,7 @@ def unlock(state: CartState, command: UnlockCheckout) -> Decision:
 
 
 def mark_paid(state: CartState, command: MarkPaid) -> Decision:
-    if state.lock is None or state.lock.payment_id != command.payment_id:
+    if _held_by(state, command.payment_id) is None:
         return Rejection("conflict", "Another payment, or none, holds the cart.")
     if state.status is CartStatus.COMPLETED:
         return Settled(state.seq)
@@ -73,10 +63,14 @@ def abandon(state: CartState, command: AbandonSession) -> Decision:
     return same_bill(state, SessionAbandoned())
 
 
-def _closed(state: CartState) -> Rejection | None:
+def _held_by(state: CartState, payment_id: str) -> CheckoutLock | None:
+    return state.lock if state.lock is not None and state.lock.payment_id == payment_id else None
+
+
+def _closed(state: CartState, *, holds: bool) -> Rejection | None:
     """Why no payment can begin, if so; a cart that is full for shoppers is open here."""
-    if state.status is CartStatus.LOCKED:
+    if state.status is CartStatus.LOCKED and not holds:
         return Rejection("cart_locked")
-    if state.status is not CartStatus.ACTIVE:
+    if state.status not in {CartStatus.ACTIVE, CartStatus.LOCKED}:
         return Rejection("cart_closed")
     return Rejection("cart_full") if state.seq >= MAX_EVENTS - 2 else None
