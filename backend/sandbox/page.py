@@ -1,11 +1,11 @@
-"""The UPI app's page: one order as a shopper's phone shows it."""
+"""The pages: one order as a shopper's phone shows it, and the console."""
 
 import re
 from html import escape
 from pathlib import Path
 from string import Template
 
-from .orders import Order, Status
+from .orders import Order
 
 _HERE = Path(__file__).parent
 _PAGE = Template((_HERE / "page.html").read_text(encoding="utf-8"))
@@ -18,11 +18,12 @@ ASSETS = {
         "pay.svg": "image/svg+xml",
     }.items()
 }
-"""What the page loads, by file name: the bytes and their media type."""
+"""What the pages load, by file name: the bytes and their media type."""
 
-_STATES: dict[Status, tuple[str, str]] = {
+_STATES: dict[str, tuple[str, str]] = {
     "created": ("Payment request", "Check the name and the amount, then approve or decline."),
     "attempted": ("Payment declined", "No money was taken. You can still approve it, or leave this page."),
+    "authorized": ("Payment under way", "Your bank agreed. The shop is told as soon as the money is taken."),
     "paid": ("Payment successful", "You can go back to the shop now."),
     "closed": ("Request closed", "The shop takes no payment for this bill any more. No money was taken."),
     "expired": (
@@ -43,17 +44,18 @@ def rupees(amount_minor: int) -> str:
     return f"₹{grouped}.{paise:02}"
 
 
-def render(order: Order) -> str:
-    """The page in the order's present state: the buttons show while it is open, a result takes the focus."""
-    title, hint = _STATES[order.status]
+def render(order: Order, is_payable: bool) -> str:
+    """The page in the order's present state: the buttons show while it is payable, a result takes the focus."""
+    status = "authorized" if order.is_authorized else order.status
+    title, hint = _STATES[status]
     rows = {"Bill": order.reference, "For": order.note}
     if order.payments:
         payment = order.payments[-1]
         rows |= {"From": payment.vpa, "UPI transaction": payment.payment_id}
-    if order.refunds:
+    if order.refunded_minor:
         rows["Refunded"] = rupees(order.refunded_minor)
     texts = {
-        "status": order.status,
+        "status": status,
         "title": title,
         "hint": hint,
         "amount": rupees(order.amount_minor),
@@ -64,7 +66,7 @@ def render(order: Order) -> str:
         {name: escape(text) for name, text in texts.items()},
         rows="".join(_row(label, text) for label, text in rows.items() if text),
         autofocus="" if order.status == "created" else "autofocus",
-        hide_buttons="" if order.is_open else "hidden",
+        hide_buttons="" if is_payable else "hidden",
     )
 
 

@@ -250,7 +250,7 @@ class TestApprove:
         before = (await gateway.get(f"/v1/orders/{order_id}")).json()
         assert_problem(await gateway.post(f"/pay/{order_id}/{answer}"), 409, code)
         assert (await gateway.get(f"/v1/orders/{order_id}")).json() == before
-        await shop.received(len(before["payments"]))
+        await shop.received(1)  # that the order ended
 
     @pytest.mark.parametrize(
         "vpa", ["", "a@b", "asha", "asha@", "a b@bank", "asha@bank\n", "x" * 65 + "@bank", None, 7]
@@ -278,72 +278,3 @@ class TestDecline:
         order = (await gateway.get(f"/v1/orders/{order_id}")).json()
         assert order["status"] == "paid"
         assert [payment["status"] for payment in order["payments"]] == ["failed", "captured"]
-
-
-class TestRefund:
-    @staticmethod
-    async def refund(
-        gateway: httpx.AsyncClient, order_id: str, reference: str, amount_minor: int
-    ) -> httpx.Response:
-        body = {"reference": reference, "amount_minor": amount_minor}
-        return await gateway.post(f"/v1/orders/{order_id}/refunds", json=body)
-
-    async def test_gives_back_and_tells(self, gateway: httpx.AsyncClient, shop: Shop) -> None:
-        order_id = await make_paid(gateway)
-        answer = await self.refund(gateway, order_id, "refund-0001", 450)
-        refund = answer.json()
-        order = (await gateway.get(f"/v1/orders/{order_id}")).json()
-        assert answer.status_code == 201
-        assert refund == {
-            "refund_id": refund["refund_id"],
-            "reference": "refund-0001",
-            "order_id": order_id,
-            "payment_id": order["payments"][0]["payment_id"],
-            "amount_minor": 450,
-            "status": "processed",
-        }
-        assert (order["status"], order["refunds"]) == ("paid", [refund])
-        [told] = [sent for sent in await shop.received(2) if sent.event["event"] == "refund.processed"]
-        assert_signed(told)
-        assert (told.event["payment"], told.event["refund"]) == (order["payments"][0], refund)
-
-    async def test_happens_once_under_one_reference(self, gateway: httpx.AsyncClient, shop: Shop) -> None:
-        order_id = await make_paid(gateway)
-        answers = await asyncio.gather(
-            *(self.refund(gateway, order_id, "refund-0001", 123450) for _ in range(5))
-        )
-        assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 200, 201]
-        assert len({answer.json()["refund_id"] for answer in answers}) == 1
-        assert_problem(await self.refund(gateway, order_id, "refund-0001", 1), 409, "reference_reused")
-        await shop.received(2)
-
-    async def test_names_one_refund_among_all_orders(self, gateway: httpx.AsyncClient) -> None:
-        await self.refund(gateway, await make_paid(gateway), "refund-0001", 1)
-        other = await place(gateway, reference="bill-0002")
-        await gateway.post(f"/pay/{other}/approve")
-        assert_problem(await self.refund(gateway, other, "refund-0001", 1), 409, "reference_reused")
-
-    async def test_never_exceeds_the_payment(self, gateway: httpx.AsyncClient) -> None:
-        order_id = await make_paid(gateway)
-        answers = await asyncio.gather(
-            *(self.refund(gateway, order_id, f"refund-000{n}", 50_000) for n in range(5))
-        )
-        assert [answer.status_code for answer in answers] == [201, 201, 409, 409, 409]
-        assert_problem(
-            await self.refund(gateway, order_id, "refund-last", 23_451), 409, "refund_exceeds_payment"
-        )
-        assert (await self.refund(gateway, order_id, "refund-last", 23_450)).status_code == 201
-
-    async def test_needs_a_captured_payment(self, gateway: httpx.AsyncClient, shop: Shop) -> None:
-        order_id = await place(gateway)
-        await gateway.post(f"/pay/{order_id}/decline")
-        assert_problem(await self.refund(gateway, order_id, "refund-0001", 1), 409, "refund_exceeds_payment")
-        assert_problem(await self.refund(gateway, "order_0", "refund-0001", 1), 404, "order_not_found")
-        await shop.received(1)
-
-    @pytest.mark.parametrize(
-        ("reference", "amount"), [("short", 1), ("refund-0001", 0), ("refund-0001", "1")]
-    )
-    async def test_refuses_bad_fields(self, gateway: httpx.AsyncClient, reference: str, amount: Any) -> None:
-        order_id = await make_paid(gateway)
-        assert_problem(await self.refund(gateway, order_id, reference, amount), 400, "bad_request")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from backend.sandbox import webhooks
+from backend.sandbox import events, webhooks
 from backend.sandbox.app import from_environment
 from backend.sandbox.page import rupees
 from tests.sandbox_shop import (
@@ -41,7 +41,7 @@ from tests.support import running
 class TestWebhooks:
     def test_signature_is_hmac_sha256_of_time_id_and_body(self) -> None:
         expected = hmac.new(b"s", b"1700000000.evt_1.{}", "sha256").hexdigest()
-        assert webhooks.sign("s", 1700000000, "evt_1", b"{}") == expected
+        assert events.sign("s", 1700000000, "evt_1", b"{}") == expected
 
     async def test_are_retried_until_a_2xx_and_signed_anew(self, shop: Shop) -> None:
         shop.answers = [500, 302, 204]
