@@ -21,10 +21,9 @@ class Book:
     trace: its reference may name a new order.
     """
 
-    def __init__(self, public_url: str, kept_final_orders: int, on_forget: Callable[[str], None]) -> None:
+    def __init__(self, public_url: str, on_forget: Callable[[str], None]) -> None:
         """Opens an empty book whose orders are paid under ``public_url``; ``on_forget`` is told the order's id."""
         self._pay_url = f"{public_url.rstrip('/')}/pay"
-        self._kept_final_orders = kept_final_orders
         self._on_forget = on_forget
         self._orders: dict[str, Order] = {}
         self._final: deque[str] = deque()
@@ -119,7 +118,7 @@ class Book:
             self._refund_references[refund.reference] = refund
         if not order.is_open and (before is None or before.is_open):
             self._final.append(order.order_id)
-            if len(self._final) > self._kept_final_orders:
+            if len(self._final) > KEPT_FINAL_ORDERS:
                 self._forget(self._final.popleft())
         return order
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from msgspec.structs import replace
 
-from .book import KEPT_FINAL_ORDERS, Book
+from .book import Book
 from .errors import GatewayError, OldSecretMissing, ReferenceReused, RefundNotFound
 from .faults import FaultPlan, Faults
 from .orders import NewOrder, NewRefund, Order, Payment, Refund
@@ -22,10 +22,10 @@ class Gateway:
     one captures, unless a fault says otherwise. What is due later happens while the context is open.
     """
 
-    def __init__(self, public_url: str, target: Target, kept_final_orders: int = KEPT_FINAL_ORDERS) -> None:
+    def __init__(self, public_url: str, target: Target) -> None:
         self.faults = FaultPlan()
         self.webhooks = Webhooks(target)
-        self._book = Book(public_url, kept_final_orders, self._forget)
+        self._book = Book(public_url, self._forget)
         self._expiries: dict[str, asyncio.TimerHandle] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self._stack = AsyncExitStack()
