@@ -15,7 +15,7 @@
     │   └── ContactTaken, AlreadyRegistered, CartClosed, CartLocked, CartFull, CartEmpty, FamilyFull,
     │       LastAdult, NotWaiting, ItemsWaiting, NothingToUndo, QuantityTooLarge, MoneyTooLarge, QuoteStale,
     │       QuoteExpired, QuoteTampered, PaymentNotCancellable, RefundExceedsPayment, GatewayRefused,
-    │       InProgress, PassUsed, TooManySessions
+    │       InProgress, PassUsed, PassRevoked, TooManySessions
     ├── Unprocessable           422  well-formed, yet it contradicts what was said before
     │   └── IdReused
     ├── TooMany                 429  slower, please
@@ -314,6 +314,11 @@ class InProgress(Conflict):
 class PassUsed(Conflict):
     code = "pass_used"
     title = "The exit pass of this order has been used"
+
+
+class PassRevoked(Conflict):
+    code = "pass_revoked"
+    title = "The exit pass of this order was withdrawn"
 
 
 class TooManySessions(Conflict):

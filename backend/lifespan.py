@@ -10,7 +10,7 @@ from backend.accounts import Accounts
 from backend.carts import CartLog, Carts, Rooms, run_abandonment
 from backend.catalog import Catalog
 from backend.checkout import Orders, Quotes
-from backend.exits import ExitKeys, Exits
+from backend.exits import ExitKeys, Exits, Gate
 from backend.kit import mongo, redis
 from backend.kit.clock import Clock
 from backend.kit.idempotency import Idempotency
@@ -58,6 +58,7 @@ class Services:
     reconciler: Reconciler
     idempotency: Idempotency
     exits: Exits
+    gate: Gate
     rewards: Rewards
 
 
@@ -103,7 +104,8 @@ def _wire(
     carts = Carts(settings, clock, stores, catalog, rooms, cart_log)
     quotes = Quotes(settings, clock, keyring, carts)
     orders = Orders()
-    exits = Exits(settings, clock, keyring, ExitKeys(clock, keyring))
+    exit_keys = ExitKeys(settings, clock, keyring)
+    exits = Exits(settings, clock, client, keyring, exit_keys)
     rewards = Rewards()
     payments = Payments(settings, clock, client, carts, quotes, gateways, outbox)
     refunds = Refunds(clock, client, payments, orders, rewards, gateways, outbox)
@@ -130,6 +132,7 @@ def _wire(
         reconciler=Reconciler(clock, settlement, gateways),
         idempotency=Idempotency(clock, keyring),
         exits=exits,
+        gate=Gate(clock, client, exit_keys),
         rewards=rewards,
     )
 

@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     qless_quote_ttl_s: Seconds = 600
     qless_payment_ttl_s: Seconds = 300
     qless_pass_ttl_s: Seconds = 1800
+    qless_exit_key_days: Annotated[int, Meta(ge=2, le=3650)] = 90
     qless_log_level: str = "INFO"
 
     def __repr__(self) -> str:
@@ -107,6 +108,7 @@ SETTINGS_DOC: dict[str, str] = {
     "QLESS_QUOTE_TTL_S": "life of a quote",
     "QLESS_PAYMENT_TTL_S": "time to approve a payment; afterwards the cart is unlocked",
     "QLESS_PASS_TTL_S": "life of an exit pass",
+    "QLESS_EXIT_KEY_DAYS": "how long a store signs passes with one key; the next is published a day before",
     "QLESS_LOG_LEVEL": "`DEBUG`, `INFO`, `WARNING` or `ERROR`",
 }
 

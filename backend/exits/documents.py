@@ -1,4 +1,4 @@
-"""Signing keys and passes as stored."""
+"""Signing keys, passes and the gates' audit trail as stored."""
 
 from datetime import datetime
 from typing import Any
@@ -7,20 +7,32 @@ import pymongo
 from beanie import Document
 from pymongo import IndexModel
 
+EVENTS_KEPT_S = 180 * 24 * 3600
+
 
 class ExitKeyDocument(Document):
-    """A store's signing key; the private half is sealed. `_id` is the `kid`."""
+    """A store's signing key; the private half is sealed. `_id` is the `kid`.
+
+    The unique number decides which process makes a store's next key.
+    """
 
     id: str  # type: ignore[assignment]
     store_id: str
+    number: int
     public: str
     sealed_private: bytes
     created_at: datetime
+    signs_from: datetime
+    withdrawn_at: datetime | None
 
     class Settings:
         name = "exit_keys"
         indexes = [
-            IndexModel([("store_id", pymongo.ASCENDING), ("created_at", pymongo.ASCENDING)], name="of_store")
+            IndexModel(
+                [("store_id", pymongo.ASCENDING), ("number", pymongo.ASCENDING)],
+                unique=True,
+                name="one_of_a_number",
+            )
         ]
 
 
@@ -43,3 +55,27 @@ class ExitPassDocument(Document):
 
     class Settings:
         name = "exit_passes"
+
+
+class GateEventDocument(Document):
+    """A row of the audit trail, never changed; `store_events.GateEvent` says what is in it.
+
+    A scan's `_id` is its store, gate and nonce: the unique key that lets one answer to it exist.
+    """
+
+    id: str  # type: ignore[assignment]
+    kind: str
+    at: datetime
+    store_id: str
+    order_id: str | None
+
+    class Settings:
+        name = "gate_events"
+        indexes = [
+            IndexModel(
+                [("store_id", pymongo.ASCENDING), ("at", pymongo.DESCENDING), ("_id", pymongo.DESCENDING)],
+                name="of_store",
+            ),
+            IndexModel([("order_id", pymongo.ASCENDING), ("at", pymongo.ASCENDING)], name="of_order"),
+            IndexModel([("at", pymongo.ASCENDING)], expireAfterSeconds=EVENTS_KEPT_S, name="forget"),
+        ]

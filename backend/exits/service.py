@@ -1,4 +1,4 @@
-"""Issuing passes, and judging them at the gate."""
+"""Issuing passes, giving them out again, withdrawing them; and the keys they are signed with."""
 
 import hmac
 from datetime import datetime, timedelta
@@ -8,14 +8,14 @@ import msgspec
 from backend import errors
 from backend.accounts import Principal, Role
 from backend.checkout import OrderOut
-from backend.exits import store, tokens
-from backend.exits.keys import ExitKeys
-from backend.exits.rules import CLOCK_GRACE_S, WORDS, PassStatus, Reason, Verdict, drawn_for_check
-from backend.exits.schemas import GateOrder, JwksOut, PassOut, ScanIn, VerdictOut
-from backend.exits.store import Pass, Use
+from backend.exits import store, store_events, tokens
+from backend.exits.keys import Author, ExitKeys, SigningKey
+from backend.exits.rules import EventKind, Pass, PassStatus, drawn_for_check
+from backend.exits.schemas import Jwk, JwksOut, PassOut, RevokedOut, RevokeIn, RotatedOut, RotateIn
+from backend.exits.store_events import GateEvent
 from backend.kit.clock import Clock
 from backend.kit.ids import new_id
-from backend.kit.mongo import Session
+from backend.kit.mongo import Client, Session, in_transaction
 from backend.kit.qr import qr_svg
 from backend.kit.secrets import Keyring
 from backend.settings import Settings
@@ -25,9 +25,12 @@ from backend.stores import Store
 class Exits:
     """The passes of all stores."""
 
-    def __init__(self, settings: Settings, clock: Clock, keyring: Keyring, keys: ExitKeys) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, client: Client, keyring: Keyring, keys: ExitKeys
+    ) -> None:
         self._ttl = timedelta(seconds=settings.qless_pass_ttl_s)
         self._clock = clock
+        self._client = client
         self._draw_key = keyring.key("spot-check")
         self._keys = keys
 
@@ -36,6 +39,7 @@ class Exits:
     ) -> None:
         """Make the pass of an order, in the transaction that makes the order."""
         draw = hmac.digest(self._draw_key, order.order_id.encode(), "sha256")
+        issued_at = now.replace(microsecond=0)  # a token knows whole seconds
         issued = Pass(
             order_id=order.order_id,
             pass_id=new_id("pas"),
@@ -47,122 +51,143 @@ class Exits:
             currency=order.totals.currency,
             check=drawn_for_check(draw, shop.spot_check_percent),
             status=PassStatus.ISSUED,
-            issued_at=now,
-            expires_at=now + self._ttl,
+            issued_at=issued_at,
+            expires_at=issued_at + self._ttl,
         )
         await store.insert_pass(session, issued)
 
+    async def revoke(self, session: Session, order_id: str, reason: str, by: Author) -> PassStatus:
+        """Withdraw the pass of an order, in the caller's transaction.
+
+        Answers what the pass is now: `revoked`, also when it was so already; `used` when it has opened a gate, and
+        then nothing was changed. A gate that opens at the same time comes before or after, never both.
+
+        Raises:
+            OrderNotFound: the order has no pass.
+        """
+        revoked = await store.revoke(session, order_id)
+        if revoked is None:
+            found = await store.find_pass(order_id, session)
+            if found is None:
+                raise errors.OrderNotFound
+            return found.status
+        await store_events.add(
+            GateEvent(
+                event_id=store_events.new_event_id(),
+                kind=EventKind.REVOKE,
+                at=self._clock.now(),
+                store_id=revoked.store_id,
+                by=by.by,
+                by_name=by.name,
+                order_id=order_id,
+                pass_id=revoked.pass_id,
+                note=reason,
+            ),
+            session,
+        )
+        return revoked.status
+
+    async def revoke_by_hand(self, principal: Principal, wanted: RevokeIn) -> RevokedOut:
+        """Withdraw a pass. For supervisors of its store.
+
+        Raises:
+            OrderNotFound: there is no such pass at a store of the caller's.
+            PassUsed: it has opened a gate.
+        """
+        found = await store.find_pass(wanted.order_id)
+        if found is None or not principal.works_at(found.store_id):
+            raise errors.OrderNotFound
+        if not principal.works_at(found.store_id, Role.SUPERVISOR):
+            raise errors.Forbidden
+
+        async def work(session: Session) -> PassStatus:
+            return await self.revoke(session, wanted.order_id, wanted.reason, _author(principal))
+
+        if await in_transaction(self._client, work) is PassStatus.USED:
+            raise errors.PassUsed
+        return RevokedOut(order_id=wanted.order_id, status=PassStatus.REVOKED)
+
     async def generate(self, principal: Principal, order_id: str) -> PassOut:
-        """The pass of an order, for who paid it; a new one once its time is over.
+        """The pass of an order, for who paid it; a new one once its time is over or its key is no longer good.
 
         Raises:
             OrderNotFound: there is no such paid order of the caller's.
             PassUsed: it has opened a gate.
+            PassRevoked: it was withdrawn.
         """
-        found = await store.find_pass(order_id)
-        if found is None or found.user_id != principal.user_id:
-            raise errors.OrderNotFound
-        now = self._clock.now()
-        if found.status is PassStatus.ISSUED and found.expires_at <= now:
-            kid = (await self._keys.signing(found.store_id)).kid
-            await store.renew_if_over(order_id, now, new_id("pas"), kid, now + self._ttl)
-            found = await store.find_pass(order_id) or found
-        if found.status is PassStatus.USED:
-            raise errors.PassUsed
-        token = await self._token(found)
-        return PassOut(
-            pass_id=found.pass_id,
-            order_id=order_id,
-            status=found.status,
-            token=token,
-            qr_svg=qr_svg(token),
-            expires_at=found.expires_at,
-            spot_check=found.check,
+        while True:
+            found = await store.find_pass(order_id)
+            if found is None or found.user_id != principal.user_id:
+                raise errors.OrderNotFound
+            if found.status is PassStatus.USED:
+                raise errors.PassUsed
+            if found.status is PassStatus.REVOKED:
+                raise errors.PassRevoked
+            key = await self._keys.named(found.kid)
+            if key is not None and self._clock.now() < found.expires_at:
+                return _shown(found, key)
+            await self._renew(found)
+
+    async def _renew(self, found: Pass) -> None:
+        key = await self._keys.signing(found.store_id)
+        issued_at = self._clock.now().replace(microsecond=0)
+        renewed = msgspec.structs.replace(
+            found,
+            pass_id=new_id("pas"),
+            kid=key.kid,
+            issued_at=issued_at,
+            expires_at=issued_at + self._ttl,
         )
+        await store.renew(found.order_id, found.pass_id, renewed)
 
-    async def _token(self, issued: Pass) -> str:
-        key = await self._keys.signing(issued.store_id, issued.kid)
-        claims = tokens.Claims(
-            issued.store_id,
-            issued.order_id,
-            issued.issued_at,
-            issued.expires_at,
-            issued.item_count,
-            issued.total_minor,
-            issued.check,
-        )
-        return tokens.sign(claims, key.kid, key.private)
-
-    async def verify(self, principal: Principal, scan: ScanIn) -> VerdictOut:
-        """Judge a pass at a gate; `open` uses it up. For gate staff of the store."""
-        return await self._judge(principal, scan, released=False)
-
-    async def release(self, principal: Principal, scan: ScanIn) -> VerdictOut:
-        """The guard has looked: let a pass that said `check` out. It is judged again in full."""
-        return await self._judge(principal, scan, released=True)
-
-    async def _judge(self, principal: Principal, scan: ScanIn, *, released: bool) -> VerdictOut:
-        if not principal.works_at(scan.store_id, Role.GATE):
+    async def rotate_keys(self, principal: Principal, wanted: RotateIn) -> RotatedOut:
+        """Let a new key of a store sign from now on. For its managers."""
+        if not principal.works_at(wanted.store_id, Role.MANAGER):
             raise errors.Forbidden
-        claims = await self._read(scan.token)
-        if claims is None:
-            return _refuse(Reason.NOT_A_PASS)
-        if claims.store_id != scan.store_id:
-            return _refuse(Reason.WRONG_STORE)
-        found = await store.find_pass(claims.order_id)
-        if found is None:
-            return _refuse(Reason.NOT_A_PASS)
-        now = self._clock.now()
-        if claims.issued_at > now + timedelta(seconds=CLOCK_GRACE_S):
-            return _refuse(Reason.NOT_YET, found)
-        if found.status is PassStatus.REVOKED:
-            return _refuse(Reason.REVOKED, found)
-        if found.status is PassStatus.ISSUED:
-            if claims.expires_at <= now:
-                return _refuse(Reason.EXPIRED, found)
-            if found.check and not released:
-                return _verdict(Verdict.CHECK, Reason.SPOT_CHECK, found)
-        use = Use(scan.gate_id, scan.nonce, principal.user_id, now)
-        return await self._use(found, use)
-
-    async def _read(self, token: str) -> tokens.Claims | None:
-        try:
-            known = await self._keys.public(tokens.key_id(token))
-            if known is None:
-                return None
-            store_id, key = known
-            claims = tokens.read(token, key)
-        except tokens.NotAPass:
-            return None
-        return claims if claims.store_id == store_id else None
-
-    async def _use(self, found: Pass, use: Use) -> VerdictOut:
-        after = await store.use_once(found.order_id, use) or found
-        if after.used is None:
-            return _refuse(Reason.REVOKED, after)
-        if (after.used.gate_id, after.used.nonce) == (use.gate_id, use.nonce):
-            return _verdict(Verdict.OPEN, Reason.OK, after)
-        return _refuse(Reason.ALREADY_USED, after)
+        key, withdrawn = await self._keys.rotate(
+            wanted.store_id, _author(principal), compromised=wanted.compromised
+        )
+        return RotatedOut(kid=key.kid, withdrawn=withdrawn)
 
     async def jwks(self) -> JwksOut:
-        return msgspec.convert(await self._keys.jwks(), JwksOut)
-
-
-def _refuse(reason: Reason, found: Pass | None = None) -> VerdictOut:
-    return _verdict(Verdict.REFUSE, reason, found)
-
-
-def _verdict(verdict: Verdict, reason: Reason, found: Pass | None) -> VerdictOut:
-    order = (
-        None
-        if found is None
-        else GateOrder(
-            order_id=found.order_id,
-            item_count=found.item_count,
-            total_minor=found.total_minor,
-            currency=found.currency,
-            used_at=found.used.at if found.used else None,
-            used_gate=found.used.gate_id if found.used else None,
+        """The public keys as a JSON Web Key Set (RFC 7517, RFC 8037); `store_id` says whose passes each signs."""
+        return JwksOut(
+            keys=[
+                Jwk(
+                    kty="OKP",
+                    crv="Ed25519",
+                    x=key.public,
+                    kid=key.kid,
+                    use="sig",
+                    alg=tokens.ALGORITHM,
+                    store_id=key.store_id,
+                )
+                for key in await self._keys.jwks()
+            ]
         )
+
+
+def _author(principal: Principal) -> Author:
+    return Author(principal.user_id, principal.name)
+
+
+def _shown(issued: Pass, key: SigningKey) -> PassOut:
+    claims = tokens.Claims(
+        issued.store_id,
+        issued.order_id,
+        issued.issued_at,
+        issued.expires_at,
+        issued.item_count,
+        issued.total_minor,
+        issued.check,
     )
-    return VerdictOut(verdict=verdict, code=reason, reason=WORDS[reason], order=order)
+    token = tokens.sign(claims, key.kid, key.private)
+    return PassOut(
+        pass_id=issued.pass_id,
+        order_id=issued.order_id,
+        status=issued.status,
+        token=token,
+        qr_svg=qr_svg(token),
+        expires_at=issued.expires_at,
+        spot_check=issued.check,
+    )

@@ -1,20 +1,24 @@
 """The pass as a token: what it claims, how it is signed, how it is read.
 
 Header: `alg` EdDSA, `typ` exit-pass+jwt, `kid`. Claims: `iss` q-less, `aud` the store, `sub` the order, `iat`, `exp`, and
-`b`, the basket: [items, total in minor units, 1 if it is to be checked]. Claims may be added, none changes its
-meaning; a reader ignores what it does not know.
+`b`, the basket: [items, total in minor units, 1 if it is to be checked]; 999 items stand for 999 or more. Claims may be
+added, none changes its meaning; a reader ignores what it does not know. The header has no more than its three.
 """
 
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jwt
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Meta
 
 TYPE = "exit-pass+jwt"
 ISSUER = "q-less"
 ALGORITHM = "EdDSA"
 MAX_CHARACTERS = 330
+_LAST_SECOND = 2**37
+"""Well within what `datetime` can tell."""
 
 
 class Claims(NamedTuple):
@@ -54,19 +58,14 @@ def key_id(token: str) -> str:
     """The `kid` that an unverified token names.
 
     Raises:
-        NotAPass: it is no token, or of another type.
+        NotAPass: it is no token, of another type, or its header says more than those of ours do.
     """
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.InvalidTokenError, UnicodeError, RecursionError):
         raise NotAPass from None
     kid = header.get("kid")
-    if (
-        header.get("typ") != TYPE
-        or header.get("alg") != ALGORITHM
-        or not isinstance(kid, str)
-        or "crit" in header
-    ):
+    if header != {"alg": ALGORITHM, "typ": TYPE, "kid": kid} or not isinstance(kid, str):
         raise NotAPass
     return kid
 
@@ -78,7 +77,7 @@ def read(token: str, key: Ed25519PublicKey) -> Claims:
         NotAPass: the signature or the form is wrong.
     """
     try:
-        claims = jwt.decode(
+        decoded = jwt.decode(
             token,
             key,
             algorithms=[ALGORITHM],
@@ -90,19 +89,30 @@ def read(token: str, key: Ed25519PublicKey) -> Claims:
                 "verify_iat": False,
             },
         )
-        return _claims(claims)
-    except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError, OSError):
+        return _claims(decoded)
+    except (jwt.InvalidTokenError, TypeError, ValueError, RecursionError):
         raise NotAPass from None
 
 
-def _claims(claims: dict[str, Any]) -> Claims:
-    items, total, check = claims["b"]
+class _Payload(msgspec.Struct):
+    """The claims as they must be, types and all."""
+
+    aud: str
+    sub: str
+    iat: Annotated[int, Meta(ge=0, le=_LAST_SECOND)]
+    exp: Annotated[int, Meta(ge=0, le=_LAST_SECOND)]
+    b: tuple[int, int, int]
+
+
+def _claims(decoded: dict[str, Any]) -> Claims:
+    payload = msgspec.convert(decoded, _Payload)
+    items, total, check = payload.b
     return Claims(
-        store_id=str(claims["aud"]),
-        order_id=str(claims["sub"]),
-        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
-        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
-        item_count=int(items),
-        total_minor=int(total),
+        store_id=payload.aud,
+        order_id=payload.sub,
+        issued_at=datetime.fromtimestamp(payload.iat, UTC),
+        expires_at=datetime.fromtimestamp(payload.exp, UTC),
+        item_count=items,
+        total_minor=total,
         check=bool(check),
     )
