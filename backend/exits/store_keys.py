@@ -17,9 +17,9 @@ async def insert(key: Key, sealed_private: bytes) -> None:
 
 
 async def all_public() -> list[Key]:
-    """Every key, without its private half, the oldest first."""
+    """Every key without its private half, by store, the oldest first."""
     rows = ExitKeyDocument.get_pymongo_collection().find({}, {"sealed_private": 0})
-    return [_key(row) async for row in rows.sort([("created_at", 1), ("_id", 1)])]
+    return [_key(row) async for row in rows.sort([("store_id", 1), ("number", 1)])]
 
 
 async def sealed_private(kid: str) -> bytes | None:
