@@ -108,7 +108,7 @@ def _wire(
     exits = Exits(settings, clock, client, keyring, exit_keys)
     rewards = Rewards()
     payments = Payments(settings, clock, client, carts, quotes, gateways, outbox)
-    refunds = Refunds(clock, client, payments, orders, rewards, gateways, outbox)
+    refunds = Refunds(clock, client, payments, orders, exits, rewards, gateways, outbox)
     settlement = Settlement(
         clock, client, stores, carts, quotes, orders, exits, rewards, payments, refunds, gateways, outbox
     )

@@ -1,6 +1,7 @@
 """Errors on their way out: RFC 9457 problems over HTTP, `error` frames and close codes on sockets."""
 
 import logging
+import re
 from typing import Any
 
 import msgspec
@@ -28,6 +29,8 @@ STATUS: dict[Category, int] = {
 MEDIA_TYPE = "application/problem+json"
 
 _CODES_OF_HTTP = {405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+_MISSING = re.compile(r"Missing required (?P<kind>\w+) parameter '(?P<name>[^']+)'")
+"""How Litestar says that."""
 _BODY_MISSING = "data"
 """What Litestar calls the body; the faults in one that is there are named by the strict decoder."""
 _CLIENT_GONE = "client disconnected prematurely"
@@ -86,6 +89,8 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
         return on_unexpected(request, error)
     extra = error.extra if isinstance(error.extra, list) else []
     told = [fault for fault in extra if isinstance(fault, dict)]
+    if missing := _MISSING.match(error.detail):
+        told = [{"key": missing["name"], "message": f"This {missing['kind']} is required."}]
     if any(fault.get("key") == _BODY_MISSING for fault in told):
         return on_app_error(request, errors.MalformedBody("The body is missing."))
     known = {

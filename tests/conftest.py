@@ -18,6 +18,7 @@ from backend.sandbox.app import create_app as create_sandbox
 from backend.settings import Settings
 from tests.factories import FakeClock
 from tests.support import running, serving
+from tests.till import Till
 from tests.world import SANDBOX_SECRET
 
 
@@ -121,3 +122,13 @@ async def api(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 def project() -> Path:
     """The folder of the whole project."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+async def till(
+    app: Litestar, api: httpx.AsyncClient, settings: Settings, sandbox: str
+) -> AsyncIterator[Till]:
+    """The simulator, driven by the test."""
+    till = Till(app, api, settings)
+    yield till
+    await till.close()

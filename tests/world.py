@@ -204,6 +204,12 @@ def gateway_event(payment: dict[str, Any], kind: str = "payment.captured", **cha
     }
 
 
+def refund_event(payment: dict[str, Any], refund: dict[str, Any], kind: str) -> dict[str, Any]:
+    """An event of a refund as the sandbox gateway sends it."""
+    event = gateway_event(payment, kind, payment_id=refund["payment_id"])
+    return {**event, "refund": refund}
+
+
 def signed(event: dict[str, Any], at: datetime, secret: str = SANDBOX_SECRET) -> dict[str, Any]:
     """An event as a request: the raw body and its three headers."""
     body = json.dumps(event).encode()

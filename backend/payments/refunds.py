@@ -15,6 +15,7 @@ import msgspec
 from backend import errors
 from backend.accounts import Principal, Role
 from backend.checkout import Orders
+from backend.exits import Author, Exits
 from backend.kit.clock import Clock
 from backend.kit.ids import new_id
 from backend.kit.mongo import Client, Session, in_transaction
@@ -46,6 +47,7 @@ class Refunds:
         client: Client,
         payments: Payments,
         orders: Orders,
+        exits: Exits,
         rewards: Rewards,
         gateways: dict[str, Gateway],
         outbox: Outbox,
@@ -54,6 +56,7 @@ class Refunds:
         self._client = client
         self._payments = payments
         self._orders = orders
+        self._exits = exits
         self._rewards = rewards
         self._gateways = gateways
         self._outbox = outbox
@@ -87,6 +90,9 @@ class Refunds:
                 raise errors.RefundExceedsPayment
             refund = self._refund(current, refund_id, amount, RefundCause.ASKED, wanted.reason, principal)
             await self._set_aside(session, current, refund)
+            if amount == current.left_minor and current.order_id is not None:
+                author = Author(principal.user_id, principal.name)
+                await self._exits.revoke(session, current.order_id, wanted.reason, author)
             return refund
 
         refund = await in_transaction(self._client, work)

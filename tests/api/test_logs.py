@@ -83,7 +83,7 @@ class Secrets:
                 self._walk(one)
         elif isinstance(value, dict):
             for field, inner in value.items():
-                if field in SECRET_FIELDS and isinstance(inner, str):
+                if field in SECRET_FIELDS and isinstance(inner, str) and inner:
                     self._keep(field, inner)
                 self._walk(inner)
 
