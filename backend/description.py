@@ -39,6 +39,7 @@ ABOUT = (
 
 TAGS = [
     Tag("Accounts", "Who somebody is: guests, customers, staff."),
+    Tag("Staff", "Who and what works at a store: people with roles, devices at gates."),
     Tag("Stores", "Shops and the markets they sell in."),
     Tag("Catalogue", "Products by barcode, word and category."),
     Tag("Session", "A family's shopping session and the way into it."),

@@ -24,7 +24,7 @@ Whatever ended or expired stays so, and is forgotten when its life is over.
 """
 
 from backend.accounts.documents import DOCUMENTS
-from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in, staff
+from backend.accounts.guards import BEARER, Caller, MaybeCaller, at_gate, signed_in, staff
 from backend.accounts.routes import ROUTES
 from backend.accounts.rules import Kind, Principal, Role, StoreRole
 from backend.accounts.schemas import RegisterIn
@@ -42,6 +42,7 @@ __all__ = [
     "RegisterIn",
     "Role",
     "StoreRole",
+    "at_gate",
     "signed_in",
     "staff",
 ]

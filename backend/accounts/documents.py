@@ -1,4 +1,4 @@
-"""What is stored: `users`, and `logins` with digests in place of tokens."""
+"""What is stored: `users`, and `logins` and `gate_devices` with digests in place of what lets them in."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -58,4 +58,21 @@ class LoginDocument(Document):
         ]
 
 
-DOCUMENTS: list[type[Document]] = [UserDocument, LoginDocument]
+class DeviceDocument(Document):
+    """A scanner at a gate. It stays when it is revoked, as what it did names it."""
+
+    id: str  # type: ignore[assignment]
+    store_id: str
+    gate_id: str
+    name: str
+    credential_digest: str
+    added_at: datetime
+    last_seen_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    class Settings:
+        name = "gate_devices"
+        indexes: ClassVar = [IndexModel([("store_id", ASCENDING)], name="of_store")]
+
+
+DOCUMENTS: list[type[Document]] = [UserDocument, LoginDocument, DeviceDocument]

@@ -11,7 +11,7 @@ from backend.accounts.rules import Kind, Principal
 from backend.errors import Forbidden, NotAuthenticated
 
 Caller = Request[Principal, Any, State]
-"""The request of somebody, behind `signed_in` or `staff`."""
+"""The request of somebody, behind a guard."""
 MaybeCaller = Request[Principal | None, Any, State]
 """The request of anybody."""
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
@@ -20,13 +20,20 @@ Connection = ASGIConnection[Any, Principal | None, Any, Any]
 
 
 def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
-    """Somebody: a guest will do."""
-    _caller(connection)
+    """Some person: a guest will do."""
+    if _caller(connection).kind is Kind.DEVICE:
+        raise Forbidden
 
 
 def staff(connection: Connection, _: BaseRouteHandler) -> None:
     """Somebody who works for a shop; at which one and as what, the use case asks by `works_at`."""
     if _caller(connection).kind is not Kind.STAFF:
+        raise Forbidden
+
+
+def at_gate(connection: Connection, _: BaseRouteHandler) -> None:
+    """Staff, or a gate's device: no other guard lets a device in. The use case asks by `works_at` and `gate_id`."""
+    if _caller(connection).kind not in {Kind.STAFF, Kind.DEVICE}:
         raise Forbidden
 
 

@@ -7,6 +7,7 @@ from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 
 from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
+from backend.accounts.routes_devices import DEVICE_ROUTES
 from backend.accounts.schemas import GuestIn, LoginIn, RefreshIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.service import Accounts
 
@@ -99,5 +100,6 @@ ROUTES: list[ControllerRouterHandler] = [
         route_handlers=[register, login, guest, refresh, logout, me],
         tags=["Accounts"],
         cache_control=CacheControlHeader(no_store=True),
-    )
+    ),
+    DEVICE_ROUTES,
 ]

@@ -8,11 +8,15 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What an account is. A guest becomes a customer by registering, and nothing else ever changes it."""
+    """Who is asking. A guest becomes a customer by registering; nothing else ever changes it.
+
+    A device stands at a gate and has no account.
+    """
 
     GUEST = "guest"
     CUSTOMER = "customer"
     STAFF = "staff"
+    DEVICE = "device"
 
 
 class Role(StrEnum):
@@ -43,13 +47,20 @@ class StoreRole:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking, as the database knew them when the request came in. Only staff have roles."""
+    """Who is asking, as the database knew them when the request came in.
+
+    Attributes:
+        user_id, login_id: a device's own id is both.
+        roles: of staff; a device is `Role.GATE` at its store.
+        gate_id: the one gate that a device works at; None for people, who work at any gate of their stores.
+    """
 
     user_id: str
     login_id: str
     kind: Kind
     name: str
     roles: tuple[StoreRole, ...] = ()
+    gate_id: str | None = None
 
     def works_at(self, store_id: str, *roles: Role) -> bool:
         """Whether they may do the work of one of these roles at this store; with none named, any work."""

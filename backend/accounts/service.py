@@ -6,12 +6,20 @@ from typing import Any
 
 from backend.accounts import store
 from backend.accounts.contacts import Contacts, read_contacts
+from backend.accounts.devices import Devices, is_credential
 from backend.accounts.documents import LoginDocument, UserDocument
 from backend.accounts.passwords import Passwords
 from backend.accounts.rules import Kind, Principal, StoreRole, is_retry, password_fault
 from backend.accounts.schemas import LoginIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.tokens import AccessTokens
-from backend.errors import AlreadyRegistered, NotAuthenticated, RefreshReused, WeakPassword, WrongCredentials
+from backend.errors import (
+    AlreadyRegistered,
+    Forbidden,
+    NotAuthenticated,
+    RefreshReused,
+    WeakPassword,
+    WrongCredentials,
+)
 from backend.kit.clock import Clock
 from backend.kit.ids import new_id
 from backend.kit.secrets import Keyring, digest, random_token
@@ -19,7 +27,11 @@ from backend.settings import Settings
 
 
 class Accounts:
-    """Signs people in and knows who they are. One for a process; it keeps nothing between calls."""
+    """Signs people in and knows who they are. One for a process; it keeps nothing between calls.
+
+    Attributes:
+        devices: those at gates, which have no account.
+    """
 
     def __init__(self, settings: Settings, clock: Clock, keyring: Keyring) -> None:
         self._refresh_ttl = timedelta(seconds=settings.qless_refresh_ttl_s)
@@ -27,6 +39,7 @@ class Accounts:
         self._keyring = keyring
         self._passwords = Passwords()
         self._access_tokens = AccessTokens(settings, clock, keyring)
+        self.devices = Devices(clock)
 
     async def register(self, data: RegisterIn, principal: Principal | None) -> TokensOut:
         """Make a customer; of a guest the same person with the same `user_id`, whose logins go on.
@@ -35,7 +48,10 @@ class Accounts:
             InvalidContact, WeakPassword: what was given will not do.
             ContactTaken: the phone or the e-mail has an account.
             AlreadyRegistered: the caller is not, or no longer, a guest.
+            Forbidden: the caller is a device.
         """
+        if principal is not None and principal.kind is Kind.DEVICE:
+            raise Forbidden
         contacts = read_contacts(data.phone, data.email)
         _refuse_weak(data.password, contacts)
         password_hash = await self._passwords.hash(data.password)
@@ -98,14 +114,16 @@ class Accounts:
         """End the login that the caller used; their others go on."""
         await store.end_login(principal.login_id, "logout", self._clock.now())
 
-    async def authenticate(self, access_token: str) -> Principal:
-        """Who holds this token, with the roles that they have now.
+    async def authenticate(self, bearer: str) -> Principal:
+        """Who holds this access token, with the roles that they have now; or which device this credential.
 
         Raises:
             TokenExpired: refresh it.
-            NotAuthenticated: not a token of ours, or its login has ended.
+            NotAuthenticated: nothing of ours, or its login has ended, or the device was revoked.
         """
-        claims = self._access_tokens.read(access_token)
+        if is_credential(bearer):
+            return await self.devices.authenticate(bearer)
+        claims = self._access_tokens.read(bearer)
         user = await store.find_user_of_live_login(claims.login_id, self._clock.now())
         if user is None or user.id != claims.user_id:
             raise NotAuthenticated("The login has ended; sign in again.")

@@ -15,6 +15,11 @@ def random_token() -> str:
     return secrets.token_urlsafe(24)
 
 
+def random_key() -> str:
+    """256 random bits, URL-safe: for what does not expire."""
+    return secrets.token_urlsafe(32)
+
+
 def digest(token: str) -> str:
     """What is stored of a random token: its SHA-256. Enough, as the token itself cannot be guessed."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -63,6 +63,7 @@ const WHOLE = {
   outbox: "claimed by what is due, whichever it is; rows are forgotten 7 days after they are done",
   users: "the phone and the e-mail are unique, each by itself: no key is a prefix of both",
   logins: "every request joins its login to its user in one question; forgotten when they expire",
+  gate_devices: "few; each request of one finds it by its id",
   products: "each of a product's barcodes is unique, and a key cannot be a list; read through the caches",
   stores: "few; every process holds them",
   exit_keys: "few; read as a whole",

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 from litestar import Litestar, get
 from litestar.di import Provide
+from litestar.params import FromPath
 
-from backend.accounts import ROUTES, Accounts, staff
+from backend.accounts import ROUTES, Accounts, Caller, Role, StoreRole, at_gate, signed_in, staff
 from backend.kit.strict import StrictRequest
 from backend.middleware import Authentication
 from backend.problems import EXCEPTION_HANDLERS
@@ -26,9 +27,20 @@ def back_office() -> None:
     """Something for staff alone."""
 
 
+@get("/gate/{store_id:str}", guards=[at_gate], sync_to_thread=False)
+def gate(store_id: FromPath[str], request: Caller) -> dict[str, Any]:
+    """The gate's work: whether they may do it at this store, and at which gate alone."""
+    return {"works": request.user.works_at(store_id, Role.GATE), "gate_id": request.user.gate_id}
+
+
+@get("/shopping", guards=[signed_in], sync_to_thread=False)
+def shopping() -> None:
+    """Something for people."""
+
+
 def make_client(accounts: Accounts) -> Client:
     app = Litestar(
-        [*ROUTES, back_office],
+        [*ROUTES, back_office, gate, shopping],
         request_class=StrictRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[Authentication],
@@ -84,3 +96,10 @@ async def come_as_guest(api: Client) -> Tokens:
 
 async def me(api: Client, tokens: Tokens) -> httpx.Response:
     return await api.get("/auth/me", headers=bearer(tokens))
+
+
+async def sign_in_staff(api: Client, accounts: Accounts, *roles: StoreRole) -> Tokens:
+    """Somebody new who works there."""
+    email = new_email()
+    await accounts.create_staff(email, PASSWORD, "Meera", roles)
+    return await sign_in(api, email=email)
