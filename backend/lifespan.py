@@ -145,6 +145,9 @@ def _start_loops(services: Services, cart_log: CartLog) -> Background:
     background.start("catalog-fencing", services.catalog.run_fencing)
     background.start("head-check", services.carts.rooms.run_head_check)
     background.start("housekeeping", services.carts.rooms.run_housekeeping)
+    background.start(
+        "ended-logins", lambda: services.accounts.logins.run_watch(services.carts.rooms.end_logins)
+    )
     background.start("snapshots", services.carts.rooms.run_snapshots)
     background.start("idle-carts", lambda: run_abandonment(services.carts))
     background.start("outbox", services.outbox.run)

@@ -1,7 +1,7 @@
 """What is stored: `users`, and `logins` and `gate_devices` with digests in place of what lets them in."""
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
 from beanie import Document
@@ -9,7 +9,8 @@ from pymongo import ASCENDING, IndexModel
 
 from backend.accounts.rules import Kind, StoreRole
 
-EndedWhy = Literal["logout", "reused"]
+EndedWhy = Literal["logout", "reused", "ended", "password"]
+"""By itself, by a stolen token, by its owner from elsewhere, by a new password."""
 
 
 def _unique_where_given(field: str) -> IndexModel:
@@ -22,7 +23,10 @@ def _unique_where_given(field: str) -> IndexModel:
 
 
 class UserDocument(Document):
-    """A person. Whoever has a password has a phone or an e-mail; a guest has none of the three."""
+    """A person. Whoever has a password has a phone or an e-mail; a guest has none of the three.
+
+    `password_version` grows with each change of the password, not when the same one is hashed anew.
+    """
 
     id: str  # type: ignore[assignment]
     kind: Kind
@@ -30,6 +34,7 @@ class UserDocument(Document):
     phone: str | None = None
     email: str | None = None
     password_hash: str | None = None
+    password_version: int = 0
     roles: tuple[StoreRole, ...] = ()
     created_at: datetime
 
@@ -40,10 +45,16 @@ class UserDocument(Document):
 
 
 class LoginDocument(Document):
-    """One device signed in. It is live until `ended_at` is set or `expires_at` is reached."""
+    """One device signed in. It is live until `ended_at` is set or `expires_at` is reached.
+
+    `network` is a keyed digest: good for comparing, not for reading an address.
+    """
 
     id: str  # type: ignore[assignment]
     user_id: str
+    device: str
+    network: str
+    begun_at: datetime
     refresh_digest: str
     previous_digest: str | None = None
     rotated_at: datetime | None = None
@@ -54,7 +65,13 @@ class LoginDocument(Document):
     class Settings:
         name = "logins"
         indexes: ClassVar = [
-            IndexModel([("expires_at", ASCENDING)], name="forget_expired", expireAfterSeconds=0)
+            IndexModel([("expires_at", ASCENDING)], name="forget_expired", expireAfterSeconds=0),
+            IndexModel([("user_id", ASCENDING)], name="of_user"),
+            IndexModel(
+                [("ended_at", ASCENDING)],
+                name="ended",
+                partialFilterExpression={"ended_at": {"$gt": datetime.fromtimestamp(0, UTC)}},
+            ),
         ]
 
 

@@ -8,8 +8,10 @@ from litestar.types import ControllerRouterHandler
 
 from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
 from backend.accounts.routes_devices import DEVICE_ROUTES
+from backend.accounts.routes_logins import LOGIN_ROUTES
 from backend.accounts.schemas import GuestIn, LoginIn, RefreshIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.service import Accounts
+from backend.accounts.sources import source_of
 
 
 @post(
@@ -26,7 +28,7 @@ from backend.accounts.service import Accounts
 async def register(
     request: MaybeCaller, data: JSONBody[RegisterIn], accounts: NamedDependency[Accounts]
 ) -> TokensOut:
-    return await accounts.register(data, request.user)
+    return await accounts.register(data, request.user, source_of(request))
 
 
 @post(
@@ -37,8 +39,10 @@ async def register(
     description="Starts a login on this device; the account's other logins go on.",
     response_description="Signed in.",
 )
-async def login(data: JSONBody[LoginIn], accounts: NamedDependency[Accounts]) -> TokensOut:
-    return await accounts.login(data)
+async def login(
+    request: MaybeCaller, data: JSONBody[LoginIn], accounts: NamedDependency[Accounts]
+) -> TokensOut:
+    return await accounts.login(data, source_of(request))
 
 
 @post(
@@ -48,8 +52,10 @@ async def login(data: JSONBody[LoginIn], accounts: NamedDependency[Accounts]) ->
     description="Makes an account without phone, e-mail or password. The body may be left out.",
     response_description="Signed in as a guest.",
 )
-async def guest(accounts: NamedDependency[Accounts], data: JSONBody[GuestIn | None] = None) -> TokensOut:
-    return await accounts.guest((data or GuestIn()).name)
+async def guest(
+    request: MaybeCaller, accounts: NamedDependency[Accounts], data: JSONBody[GuestIn | None] = None
+) -> TokensOut:
+    return await accounts.guest((data or GuestIn()).name, source_of(request))
 
 
 @post(
@@ -72,7 +78,7 @@ async def refresh(data: JSONBody[RefreshIn], accounts: NamedDependency[Accounts]
     status_code=204,
     operation_id="logout",
     summary="Sign out",
-    description="Ends this login: its access and refresh tokens are refused from now on.",
+    description="Ends this login: its access and refresh tokens are refused from now on, its sockets closed within 5 s.",
     response_description="The login has ended.",
     guards=[signed_in],
     security=BEARER,
@@ -97,7 +103,7 @@ async def me(request: Caller, accounts: NamedDependency[Accounts]) -> UserOut:
 ROUTES: list[ControllerRouterHandler] = [
     Router(
         path="/auth",
-        route_handlers=[register, login, guest, refresh, logout, me],
+        route_handlers=[register, login, guest, refresh, logout, me, *LOGIN_ROUTES],
         tags=["Accounts"],
         cache_control=CacheControlHeader(no_store=True),
     ),

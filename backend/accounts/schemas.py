@@ -1,5 +1,6 @@
 """What the `/auth` endpoints take and give."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -77,6 +78,25 @@ class RefreshIn(Input, frozen=True):
             examples=["lgn_06gznezxd4nwah3m8918.Ja42JWxwZOckBADSxM3kFIaOVIagb8gH"],
         ),
     ]
+
+
+class PasswordIn(Input, frozen=True):
+    """The password that is, and the one that shall be."""
+
+    old: Annotated[Password, Meta(description="The caller's password until now.")]
+    new: Password
+
+
+class LoginOut(Output, frozen=True):
+    """One device signed in."""
+
+    login_id: Annotated[str, Meta(examples=["lgn_06gznezxd4nwah3m8918"])]
+    device: Annotated[str, Meta(description="As far as it can be told.", examples=["Chrome on Android"])]
+    begun_at: Annotated[datetime, Meta(examples=["2026-11-20T08:30:00Z"])]
+    refreshed_at: Annotated[
+        datetime | None, Meta(description="The latest refresh, if any.", examples=["2026-11-20T12:00:00Z"])
+    ]
+    current: Annotated[bool, Meta(description="Whether this request uses it.", examples=[True])]
 
 
 class UserOut(Output, frozen=True, omit_defaults=True):

@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backend.accounts import store
-from backend.accounts.contacts import Contacts, read_contacts
+from backend.accounts.contacts import read_contacts
 from backend.accounts.devices import Devices, is_credential
 from backend.accounts.documents import LoginDocument, UserDocument
+from backend.accounts.logins import Logins
 from backend.accounts.passwords import Passwords
 from backend.accounts.rules import Kind, Principal, StoreRole, is_retry, password_fault
-from backend.accounts.schemas import LoginIn, RegisterIn, TokensOut, UserOut
+from backend.accounts.schemas import LoginIn, PasswordIn, RegisterIn, TokensOut, UserOut
+from backend.accounts.sources import UNKNOWN, Source
 from backend.accounts.tokens import AccessTokens
 from backend.errors import (
     AlreadyRegistered,
@@ -30,6 +32,7 @@ class Accounts:
     """Signs people in and knows who they are. One for a process; it keeps nothing between calls.
 
     Attributes:
+        logins: where people are signed in.
         devices: those at gates, which have no account.
     """
 
@@ -39,9 +42,12 @@ class Accounts:
         self._keyring = keyring
         self._passwords = Passwords()
         self._access_tokens = AccessTokens(settings, clock, keyring)
+        self.logins = Logins(clock)
         self.devices = Devices(clock)
 
-    async def register(self, data: RegisterIn, principal: Principal | None) -> TokensOut:
+    async def register(
+        self, data: RegisterIn, principal: Principal | None, source: Source = UNKNOWN
+    ) -> TokensOut:
         """Make a customer; of a guest the same person with the same `user_id`, whose logins go on.
 
         Raises:
@@ -53,19 +59,22 @@ class Accounts:
         if principal is not None and principal.kind is Kind.DEVICE:
             raise Forbidden
         contacts = read_contacts(data.phone, data.email)
-        _refuse_weak(data.password, contacts)
+        _refuse_weak(data.password, [contacts.get("phone"), contacts.get("email")])
         password_hash = await self._passwords.hash(data.password)
         if principal is None:
             user = self._new_user(Kind.CUSTOMER, data.name, password_hash=password_hash, **contacts)
             await store.insert_user(user)
-            return await self._sign_in(user)
+            return await self._sign_in(user, source)
         upgraded = await store.upgrade_guest(principal.user_id, data.name, password_hash, contacts)
         if upgraded is None:
             raise AlreadyRegistered
-        return await self._sign_in(upgraded)
+        return await self._sign_in(upgraded, source)
 
-    async def login(self, data: LoginIn) -> TokensOut:
+    async def login(self, data: LoginIn, source: Source = UNKNOWN) -> TokensOut:
         """Start another login of an account. Nobody's account and a wrong password look and cost the same.
+
+        A password that is changed meanwhile signs nobody in: its change ended the logins that it saw, and a login
+        that it cannot have seen looks again when it is stored.
 
         Raises:
             WrongCredentials
@@ -78,13 +87,18 @@ class Accounts:
             raise WrongCredentials
         if self._passwords.is_outdated(stored_hash):
             await store.replace_hash(user.id, stored_hash, await self._passwords.hash(data.password))
-        return await self._sign_in(user)
+        login_id, refresh_token = await self._begin_login(user, source)
+        after = await store.find_user(user.id)
+        if after is None or after.password_version != user.password_version:
+            await store.end_login(login_id, "password", self._clock.now())
+            raise WrongCredentials
+        return self._tokens(after, login_id, refresh_token)
 
-    async def guest(self, name: str) -> TokensOut:
+    async def guest(self, name: str, source: Source = UNKNOWN) -> TokensOut:
         """Make an account that only its tokens can reach, until it is registered."""
         user = self._new_user(Kind.GUEST, name)
         await store.insert_user(user)
-        return await self._sign_in(user)
+        return await self._sign_in(user, source)
 
     async def refresh(self, token: str) -> TokensOut:
         """Exchange a login's newest refresh token for its successor and a new access token.
@@ -113,6 +127,24 @@ class Accounts:
     async def logout(self, principal: Principal) -> None:
         """End the login that the caller used; their others go on."""
         await store.end_login(principal.login_id, "logout", self._clock.now())
+
+    async def change_password(self, caller: Principal, data: PasswordIn) -> None:
+        """Replace the password, and end the caller's other logins: whoever knew the old one is out.
+
+        Raises:
+            WeakPassword: the new one will not do.
+            WrongCredentials: the old one is not the caller's, or no longer, or there is none.
+        """
+        user = await store.find_user(caller.user_id)
+        if user is None:
+            raise NotAuthenticated
+        _refuse_weak(data.new, [user.phone, user.email])
+        if not await self._passwords.matches(data.old, user.password_hash):
+            raise WrongCredentials
+        new_hash = await self._passwords.hash(data.new)
+        if not await store.change_password(user.id, user.password_version, new_hash):
+            raise WrongCredentials
+        await store.end_others(user.id, caller.login_id, "password", self._clock.now())
 
     async def authenticate(self, bearer: str) -> Principal:
         """Who holds this access token, with the roles that they have now; or which device this credential.
@@ -144,7 +176,7 @@ class Accounts:
             ContactTaken: the e-mail is a customer's.
         """
         contacts = read_contacts(None, email)
-        _refuse_weak(password, contacts)
+        _refuse_weak(password, [contacts.get("phone"), contacts.get("email")])
         password_hash = await self._passwords.hash(password)
         user = self._new_user(Kind.STAFF, name, password_hash=password_hash, roles=tuple(roles), **contacts)
         return await store.insert_or_update_staff(user)
@@ -161,17 +193,24 @@ class Accounts:
     def _new_user(self, kind: Kind, name: str, **fields: Any) -> UserDocument:
         return UserDocument(id=new_id("usr"), kind=kind, name=name, created_at=self._clock.now(), **fields)
 
-    async def _sign_in(self, user: UserDocument) -> TokensOut:
-        login_id = new_id("lgn")
+    async def _sign_in(self, user: UserDocument, source: Source) -> TokensOut:
+        return self._tokens(user, *await self._begin_login(user, source))
+
+    async def _begin_login(self, user: UserDocument, source: Source) -> tuple[str, str]:
+        """The id of a new login and its refresh token."""
+        login_id, now = new_id("lgn"), self._clock.now()
         refresh_token = f"{login_id}.{random_token()}"
         login = LoginDocument(
             id=login_id,
             user_id=user.id,
+            device=source.device,
+            network=self._keyring.sign("login-network", source.network.encode()),
+            begun_at=now,
             refresh_digest=digest(refresh_token),
-            expires_at=self._clock.now() + self._refresh_ttl,
+            expires_at=now + self._refresh_ttl,
         )
         await store.insert_login(login)
-        return self._tokens(user, login_id, refresh_token)
+        return login_id, refresh_token
 
     def _successor(self, login_id: str, refresh_token: str) -> str:
         return f"{login_id}.{self._keyring.sign('refresh-token', refresh_token.encode())}"
@@ -186,8 +225,8 @@ class Accounts:
         )
 
 
-def _refuse_weak(password: str, contacts: Contacts) -> None:
-    fault = password_fault(password, [str(contact) for contact in contacts.values()])
+def _refuse_weak(password: str, contacts: Iterable[str | None]) -> None:
+    fault = password_fault(password, filter(None, contacts))
     if fault is not None:
         raise WeakPassword(fault)
 

@@ -83,6 +83,15 @@ async def replace_hash(user_id: str, old: str, new: str) -> None:
     )
 
 
+async def change_password(user_id: str, version: int, password_hash: str) -> bool:
+    """Put a new password in the place of this version; False when another did so first."""
+    done = await UserDocument.get_pymongo_collection().update_one(
+        {"_id": user_id, "password_version": version},
+        {"$set": {"password_hash": password_hash}, "$inc": {"password_version": 1}},
+    )
+    return done.modified_count == 1
+
+
 async def insert_login(login: LoginDocument) -> None:
     await login.insert()
 
@@ -133,6 +142,34 @@ async def end_login(login_id: str, why: EndedWhy, now: datetime) -> None:
     await LoginDocument.get_pymongo_collection().update_one(
         {"_id": login_id, "ended_at": None}, {"$set": {"ended_at": now, "ended_why": why}}
     )
+
+
+async def end_own_login(user_id: str, login_id: str, now: datetime) -> bool:
+    """Whether the user had this live login; it has ended now."""
+    done = await LoginDocument.get_pymongo_collection().update_one(
+        {**_live(login_id, now), "user_id": user_id}, {"$set": {"ended_at": now, "ended_why": "ended"}}
+    )
+    return done.modified_count == 1
+
+
+async def end_others(user_id: str, kept: str, why: EndedWhy, now: datetime) -> None:
+    """End all logins of the user but one."""
+    await LoginDocument.get_pymongo_collection().update_many(
+        {"user_id": user_id, "_id": {"$ne": kept}, "ended_at": None},
+        {"$set": {"ended_at": now, "ended_why": why}},
+    )
+
+
+async def live_logins(user_id: str, now: datetime) -> list[LoginDocument]:
+    """The user's, the newest first, at most 100."""
+    live = {"user_id": user_id, "ended_at": None, "expires_at": {"$gt": now}}
+    return await LoginDocument.find(live).sort("-begun_at", "-_id").limit(100).to_list()
+
+
+async def logins_ended_since(moment: datetime) -> frozenset[str]:
+    """Ids of the logins that ended then or later, by the clocks of those who ended them."""
+    found = LoginDocument.get_pymongo_collection().find({"ended_at": {"$gte": moment}}, {"_id": 1})
+    return frozenset([row["_id"] async for row in found])
 
 
 def _live(login_id: str, now: datetime) -> dict[str, Any]:

@@ -161,6 +161,10 @@ class Rooms:
         if not room.connections:
             self._bus.unsubscribe(_channel(room.session_id))
 
+    def end_logins(self, ended: frozenset[str]) -> None:
+        """Close the phones that came by one of these logins."""
+        self._sockets.end_logins(ended)
+
     def notify(self, session_id: str, user_id: str, notice: Notice) -> None:
         """Show something to one person, on whichever process their phones are."""
         frame = encode(notice)

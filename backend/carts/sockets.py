@@ -99,14 +99,19 @@ class _Phone:
     """A member's socket after its hello."""
 
     def __init__(
-        self, socket: WebSocket[Any, Any, Any], accounts: Accounts, carts: Carts, room: Room, user_id: str
+        self,
+        socket: WebSocket[Any, Any, Any],
+        accounts: Accounts,
+        carts: Carts,
+        room: Room,
+        principal: Principal,
     ) -> None:
         self._socket = socket
         self._accounts = accounts
         self._carts = carts
         self._room = room
-        self._user_id = user_id
-        self._connection = Connection(socket.scope, socket.send, user_id)
+        self._user_id = principal.user_id
+        self._connection = Connection(socket.scope, socket.send, principal.user_id, principal.login_id)
         self._reader_busy = False
 
     @classmethod
@@ -122,7 +127,7 @@ class _Phone:
         try:
             principal = await _principal(accounts, hello.token)
             await carts.current(principal.user_id, session_id)
-            phone = cls(socket, accounts, carts, await carts.rooms.get(session_id), principal.user_id)
+            phone = cls(socket, accounts, carts, await carts.rooms.get(session_id), principal)
             await phone._bring_up_to_date(hello.since)
         except errors.NotFound:
             raise _Refused(CloseCode.NOT_FOUND) from None
@@ -215,6 +220,7 @@ class _Phone:
             principal = await _principal(self._accounts, hello.token)
             if principal.user_id != self._user_id:
                 raise _Refused(CloseCode.BAD_HELLO)
+            self._connection.login_id = principal.login_id
             await self._bring_up_to_date(hello.since)
         except _Refused as refused:
             self._connection.close(refused.code)

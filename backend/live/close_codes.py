@@ -50,7 +50,11 @@ class CloseCode(IntEnum):
         "The first frame was not a valid `hello`, or a later `hello` was another user's.",
         ComeBack.AFTER_MENDING_THE_CLIENT,
     )
-    NOT_AUTHENTICATED = 4401, "The token is wrong or has expired.", ComeBack.AFTER_SIGNING_IN
+    NOT_AUTHENTICATED = (
+        4401,
+        "The token is wrong or has expired, or its login has ended.",
+        ComeBack.AFTER_SIGNING_IN,
+    )
     FOREIGN_ORIGIN = 4403, "The page's origin is not one of the server's.", ComeBack.NO
     NOT_FOUND = 4404, "There is no such cart for this user, or no longer.", ComeBack.NO
     HELLO_LATE = 4408, "No `hello` came within 5 s.", ComeBack.AT_ONCE

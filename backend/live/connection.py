@@ -27,8 +27,9 @@ class Connection:
     frame past it, and the queue. After a close nothing more is taken.
     """
 
-    def __init__(self, scope: Scope, send: Send, user_id: str) -> None:
+    def __init__(self, scope: Scope, send: Send, user_id: str, login_id: str = "") -> None:
         self.user_id = user_id
+        self.login_id = login_id
         self._asgi_send = send
         self._bypass = bypass_of(scope)
         self._write_now = self._bypass.write_now if self._bypass else _never

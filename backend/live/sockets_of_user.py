@@ -1,4 +1,6 @@
-"""How many sockets one user may have open in a process."""
+"""The open sockets of a process by their users: how many one may have, and how they end with a login."""
+
+from collections.abc import Container
 
 from backend.live.close_codes import CloseCode
 from backend.live.connection import Connection
@@ -27,3 +29,10 @@ class SocketsOfUser:
             mine.remove(connection)
         if not mine:
             self._open.pop(connection.user_id, None)
+
+    def end_logins(self, ended: Container[str]) -> None:
+        """Close the sockets of these logins; their tokens are refused already."""
+        for mine in self._open.values():
+            for connection in mine:
+                if connection.login_id in ended:
+                    connection.close(CloseCode.NOT_AUTHENTICATED)
