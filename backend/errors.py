@@ -351,7 +351,7 @@ class CartBusy(TooMany):
 
 class TooManyTries(TooMany):
     code = "too_many_tries"
-    title = "Too many wrong tries; wait before the next"
+    title = "Too many tries; wait before the next"
 
     def __init__(self, detail: str = "", *, retry_after_s: int = 1) -> None:
         super().__init__(detail or f"{self.title}: {retry_after_s} s.")

@@ -9,12 +9,19 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from backend.accounts.rules import normalise_password
+from backend.errors import Unavailable
 from backend.kit.secrets import random_token
 
 T = TypeVar("T")
 
 AT_ONCE = 2
 """Hashes that one process computes at the same time, at 19 MiB and some 30 ms each; the others wait."""
+MAX_WAITING = 200
+"""Hashes that may wait: some 3 s. More are refused, as whoever asked would be gone when theirs had its turn.
+
+Measured on two cores: of 2,000 at once 202 are computed in 2.5 s and take 24 MB; the loop is late by 0.2 ms in the
+median, 6 ms at p99.
+"""
 
 
 class Passwords:
@@ -27,6 +34,7 @@ class Passwords:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
         self._nobodys_hash = self._hasher.hash(random_token())
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="argon2")
+        self._asked = 0
 
     async def hash(self, password: str) -> str:
         """An encoded hash with its own salt."""
@@ -48,4 +56,13 @@ class Passwords:
             return False
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """Raises `Unavailable` when too many wait."""
+        if self._asked >= AT_ONCE + MAX_WAITING:
+            raise Unavailable("Too many people sign in at this moment; try again.")
+        self._asked += 1
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        future.add_done_callback(self._done)
+        return await future
+
+    def _done(self, _: asyncio.Future[T]) -> None:
+        self._asked -= 1

@@ -6,12 +6,16 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 
+from backend.accounts.contacts import read_contacts
 from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
+from backend.accounts.guessing import guess_limits, guest_limit, refresh_limits, registration_limits
 from backend.accounts.routes_devices import DEVICE_ROUTES
 from backend.accounts.routes_logins import LOGIN_ROUTES
 from backend.accounts.schemas import GuestIn, LoginIn, RefreshIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.service import Accounts
 from backend.accounts.sources import source_of
+from backend.errors import NotAuthenticated, WrongCredentials
+from backend.kit.throttle import Throttle
 
 
 @post(
@@ -26,9 +30,14 @@ from backend.accounts.sources import source_of
     security=[{}, {"bearer": []}],
 )
 async def register(
-    request: MaybeCaller, data: JSONBody[RegisterIn], accounts: NamedDependency[Accounts]
+    request: MaybeCaller,
+    data: JSONBody[RegisterIn],
+    accounts: NamedDependency[Accounts],
+    throttle: NamedDependency[Throttle],
 ) -> TokensOut:
-    return await accounts.register(data, request.user, source_of(request))
+    source = source_of(request)
+    await throttle.count(*registration_limits(read_contacts(data.phone, data.email), source))
+    return await accounts.register(data, request.user, source)
 
 
 @post(
@@ -36,13 +45,21 @@ async def register(
     status_code=200,
     operation_id="login",
     summary="Sign in",
-    description="Starts a login on this device; the account's other logins go on.",
+    description="Starts a login on this device; the account's other logins go on. Who is often wrong must wait.",
     response_description="Signed in.",
 )
 async def login(
-    request: MaybeCaller, data: JSONBody[LoginIn], accounts: NamedDependency[Accounts]
+    request: MaybeCaller,
+    data: JSONBody[LoginIn],
+    accounts: NamedDependency[Accounts],
+    throttle: NamedDependency[Throttle],
 ) -> TokensOut:
-    return await accounts.login(data, source_of(request))
+    source, contacts = source_of(request), read_contacts(data.phone, data.email)
+    known_here = await accounts.is_known_from(contacts, source)
+    (account,) = map(str, contacts.values())
+    limits = guess_limits("login", account, source, known_here=known_here)
+    async with throttle.counting(*limits, wrong=WrongCredentials):
+        return await accounts.login(data, source)
 
 
 @post(
@@ -53,8 +70,12 @@ async def login(
     response_description="Signed in as a guest.",
 )
 async def guest(
-    request: MaybeCaller, accounts: NamedDependency[Accounts], data: JSONBody[GuestIn | None] = None
+    request: MaybeCaller,
+    accounts: NamedDependency[Accounts],
+    throttle: NamedDependency[Throttle],
+    data: JSONBody[GuestIn | None] = None,
 ) -> TokensOut:
+    await throttle.count(guest_limit(source_of(request)))
     return await accounts.guest((data or GuestIn()).name, source_of(request))
 
 
@@ -69,8 +90,16 @@ async def guest(
     ),
     response_description="The login's next tokens.",
 )
-async def refresh(data: JSONBody[RefreshIn], accounts: NamedDependency[Accounts]) -> TokensOut:
-    return await accounts.refresh(data.refresh_token)
+async def refresh(
+    request: MaybeCaller,
+    data: JSONBody[RefreshIn],
+    accounts: NamedDependency[Accounts],
+    throttle: NamedDependency[Throttle],
+) -> TokensOut:
+    of_login, of_address = refresh_limits(data.refresh_token, source_of(request))
+    await throttle.count(of_login)
+    async with throttle.counting(of_address, wrong=NotAuthenticated):
+        return await accounts.refresh(data.refresh_token)
 
 
 @post(

@@ -8,9 +8,13 @@ from litestar.openapi.spec import Example
 from litestar.params import JSONBody, PathParameter
 
 from backend.accounts.guards import BEARER, Caller, signed_in
+from backend.accounts.guessing import guess_limits
 from backend.accounts.schemas import LoginOut, PasswordIn
 from backend.accounts.service import Accounts
+from backend.accounts.sources import source_of
+from backend.errors import WrongCredentials
 from backend.kit.schema import ID_PATTERN
+from backend.kit.throttle import Throttle
 
 LoginId = Annotated[
     str,
@@ -65,9 +69,14 @@ async def end_login(login_id: LoginId, request: Caller, accounts: NamedDependenc
     security=BEARER,
 )
 async def change_password(
-    data: JSONBody[PasswordIn], request: Caller, accounts: NamedDependency[Accounts]
+    data: JSONBody[PasswordIn],
+    request: Caller,
+    accounts: NamedDependency[Accounts],
+    throttle: NamedDependency[Throttle],
 ) -> None:
-    await accounts.change_password(request.user, data)
+    limits = guess_limits("password", request.user.user_id, source_of(request))
+    async with throttle.counting(*limits, wrong=WrongCredentials):
+        await accounts.change_password(request.user, data)
 
 
 LOGIN_ROUTES = [list_logins, end_other_logins, end_login, change_password]

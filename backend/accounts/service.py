@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backend.accounts import store
-from backend.accounts.contacts import read_contacts
+from backend.accounts.contacts import Contacts, read_contacts
 from backend.accounts.devices import Devices, is_credential
 from backend.accounts.documents import LoginDocument, UserDocument
 from backend.accounts.logins import Logins
@@ -93,6 +93,11 @@ class Accounts:
             await store.end_login(login_id, "password", self._clock.now())
             raise WrongCredentials
         return self._tokens(after, login_id, refresh_token)
+
+    async def is_known_from(self, contacts: Contacts, source: Source) -> bool:
+        """Whether somebody signed in to this account from there lately; False when there is no such account."""
+        user = await store.find_by_contacts(contacts)
+        return user is not None and await store.has_login_from(user.id, self._network(source))
 
     async def guest(self, name: str, source: Source = UNKNOWN) -> TokensOut:
         """Make an account that only its tokens can reach, until it is registered."""
@@ -204,13 +209,16 @@ class Accounts:
             id=login_id,
             user_id=user.id,
             device=source.device,
-            network=self._keyring.sign("login-network", source.network.encode()),
+            network=self._network(source),
             begun_at=now,
             refresh_digest=digest(refresh_token),
             expires_at=now + self._refresh_ttl,
         )
         await store.insert_login(login)
         return login_id, refresh_token
+
+    def _network(self, source: Source) -> str:
+        return self._keyring.sign("login-network", source.network.encode())
 
     def _successor(self, login_id: str, refresh_token: str) -> str:
         return f"{login_id}.{self._keyring.sign('refresh-token', refresh_token.encode())}"

@@ -166,6 +166,14 @@ async def live_logins(user_id: str, now: datetime) -> list[LoginDocument]:
     return await LoginDocument.find(live).sort("-begun_at", "-_id").limit(100).to_list()
 
 
+async def has_login_from(user_id: str, network: str) -> bool:
+    """Whether there is a login of the user from there, live or ended but not forgotten yet."""
+    found = await LoginDocument.get_pymongo_collection().find_one(
+        {"user_id": user_id, "network": network}, {"_id": 1}
+    )
+    return found is not None
+
+
 async def logins_ended_since(moment: datetime) -> frozenset[str]:
     """Ids of the logins that ended then or later, by the clocks of those who ended them."""
     found = LoginDocument.get_pymongo_collection().find({"ended_at": {"$gte": moment}}, {"_id": 1})

@@ -1,7 +1,7 @@
 """At most so many tries of a key in so many seconds, over all processes: what stands between a guesser and a secret.
 
 A try is counted before its outcome is known and taken back when it was right, so that tries sent all at once do not
-pass together. A key is a sorted set in Redis, one member a try; one script judges and counts all keys of a try, by
+pass together. What costs something also when it is right is counted for good. A key is a sorted set in Redis, one member a try; one script judges and counts all keys of a try, by
 Redis' own clock. What is refused is not counted: whoever waits as told gets his next try.
 
 Each process also remembers the tries that it let through itself, and asks its memory first. So without Redis, or with
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_KEYS = 10_000
-"""Keys in a process's memory; those asked for longest ago are forgotten first."""
+MAX_TRIES = 200_000
+"""Keys and tries in a process's memory, some 30 MB; the keys asked for longest ago are forgotten first."""
 ANSWER_WITHIN_S = 0.5
 REST_S = 2.0
 """How long Redis is left alone after it failed."""
@@ -71,28 +72,39 @@ class _Memory:
 
     def __init__(self) -> None:
         self._held: dict[str, list[tuple[float, str]]] = {}
+        self._tries = 0
 
     def take(self, name: str, limits: Sequence[Limit]) -> float:
         """Count one try of each key; or count nothing, and tell in how many seconds there may be one."""
         now = time.monotonic()
         wait_s = 0.0
         for key, tries, per_s in limits:
-            recent = [held for held in self._held.pop(key, []) if held[0] > now - per_s]
-            self._held[key] = recent
+            recent = [held for held in self._pop(key) if held[0] > now - per_s]
+            self._put(key, recent)
             if len(recent) >= tries:
                 wait_s = max(wait_s, recent[-tries][0] + per_s - now)
         if not wait_s:
             for limit in limits:
                 self._held[limit.key].append((now, name))
-        while len(self._held) > MAX_KEYS:
-            del self._held[next(iter(self._held))]
+                self._tries += 1
+        while len(self._held) > MAX_KEYS or self._tries > MAX_TRIES:
+            self._pop(next(iter(self._held)))
         return wait_s
 
     def give_back(self, name: str, limits: Sequence[Limit]) -> None:
         for limit in limits:
-            left = [held for held in self._held.pop(limit.key, []) if held[1] != name]
+            left = [held for held in self._pop(limit.key) if held[1] != name]
             if left:
-                self._held[limit.key] = left
+                self._put(limit.key, left)
+
+    def _pop(self, key: str) -> list[tuple[float, str]]:
+        held = self._held.pop(key, [])
+        self._tries -= len(held)
+        return held
+
+    def _put(self, key: str, held: list[tuple[float, str]]) -> None:
+        self._held[key] = held
+        self._tries += len(held)
 
 
 class Throttle:
@@ -113,11 +125,7 @@ class Throttle:
         Raises:
             TooManyTries: a limit is reached. The block is not entered, and nothing is counted.
         """
-        name = secrets.token_hex(8)
-        wait_s = self._memory.take(name, limits) or await self._take(name, limits)
-        if wait_s:
-            self._memory.give_back(name, limits)
-            raise TooManyTries(retry_after_s=math.ceil(wait_s))
+        name = await self._admit(limits)
         was_wrong = False
         try:
             yield
@@ -128,6 +136,23 @@ class Throttle:
             if not was_wrong:
                 self._memory.give_back(name, limits)
                 await self._give_back(name, limits)
+
+    async def count(self, *limits: Limit) -> None:
+        """Count a try of each key for good, whatever becomes of it.
+
+        Raises:
+            TooManyTries: a limit is reached; nothing is counted.
+        """
+        await self._admit(limits)
+
+    async def _admit(self, limits: Sequence[Limit]) -> str:
+        """Count a try of each key; the name under which it may be taken back."""
+        name = secrets.token_hex(8)
+        wait_s = self._memory.take(name, limits) or await self._take(name, limits)
+        if wait_s:
+            self._memory.give_back(name, limits)
+            raise TooManyTries(retry_after_s=math.ceil(wait_s))
+        return name
 
     async def _take(self, name: str, limits: Sequence[Limit]) -> float:
         numbers = [number for limit in limits for number in (limit.tries, limit.per_s * 1000)]

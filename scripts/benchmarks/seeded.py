@@ -61,9 +61,16 @@ def _person(made: CartState) -> _Person:
     user_id, login_id = new_id("usr"), new_id("lgn")
     user = UserDocument(id=user_id, kind=Kind.GUEST, name="Asha", created_at=made.started_at)
     expires_at = made.started_at + timedelta(hours=2)
-    return _Person(
-        user, LoginDocument(id=login_id, user_id=user_id, refresh_digest=login_id, expires_at=expires_at)
+    login = LoginDocument(
+        id=login_id,
+        user_id=user_id,
+        device="Benchmark",
+        network="",
+        begun_at=made.started_at,
+        refresh_digest=login_id,
+        expires_at=expires_at,
     )
+    return _Person(user, login)
 
 
 def _copy(made: CartState, host: str) -> CartState:

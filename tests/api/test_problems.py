@@ -318,7 +318,7 @@ class TestFailures:
         response = await api.get(raising(TooManyTries(retry_after_s=37)))
         found = problem(response, 429, "too_many_tries")
         assert found["retryable"] is True
-        assert found["detail"] == "Too many wrong tries; wait before the next: 37 s."
+        assert found["detail"] == "Too many tries; wait before the next: 37 s."
         assert response.headers["retry-after"] == "37"
 
     async def test_that_are_answers_name_each_fault(

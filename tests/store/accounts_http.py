@@ -1,5 +1,8 @@
 """The `/auth` endpoints in an app of their own, and the steps that its tests share."""
 
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +13,9 @@ from litestar.di import Provide
 from litestar.params import FromPath
 
 from backend.accounts import ROUTES, Accounts, Caller, Role, StoreRole, at_gate, signed_in, staff
+from backend.kit import redis
 from backend.kit.strict import StrictRequest
+from backend.kit.throttle import Throttle
 from backend.middleware import Authentication
 from backend.problems import EXCEPTION_HANDLERS
 
@@ -38,17 +43,32 @@ def shopping() -> None:
     """Something for people."""
 
 
-def make_client(accounts: Accounts) -> Client:
+@asynccontextmanager
+async def make_client(accounts: Accounts, redis_url: str, address: str = "") -> AsyncIterator[Client]:
+    """A process's endpoints, called from this address or from one that nobody else has."""
+    server = redis.connect(redis_url)
+    throttle = Throttle(server)
     app = Litestar(
         [*ROUTES, back_office, gate, shopping],
         request_class=StrictRequest,
         exception_handlers=EXCEPTION_HANDLERS,
         middleware=[Authentication],
-        dependencies={"accounts": Provide(lambda: accounts, sync_to_thread=False)},
+        dependencies={
+            "accounts": Provide(lambda: accounts, sync_to_thread=False),
+            "throttle": Provide(lambda: throttle, sync_to_thread=False),
+        },
     )
     app.state.services = SimpleNamespace(accounts=accounts)
     asgi: Any = app
-    return Client(transport=httpx.ASGITransport(asgi), base_url="http://test")
+    transport = httpx.ASGITransport(asgi, client=(address or new_address(), 50_000))
+    async with Client(transport=transport, base_url="http://test") as client:
+        yield client
+    await server.aclose()
+
+
+def new_address() -> str:
+    """An address that no other test uses, in a block for private networks (RFC 4193)."""
+    return f"fd{secrets.token_hex(1)}:{secrets.token_hex(2)}:{secrets.token_hex(2)}::1"
 
 
 def new_digits() -> int:

@@ -23,8 +23,10 @@ def keyring(settings: Settings) -> Keyring:
 
 
 @pytest.fixture
-async def api(settings: Settings, clock: FakeClock, keyring: Keyring) -> AsyncIterator[Client]:
-    async with make_client(Accounts(settings, clock, keyring)) as client:
+async def api(
+    settings: Settings, clock: FakeClock, keyring: Keyring, redis_url: str
+) -> AsyncIterator[Client]:
+    async with make_client(Accounts(settings, clock, keyring), redis_url) as client:
         yield client
 
 

@@ -38,8 +38,8 @@ def accounts(settings: Settings, clock: FakeClock) -> Accounts:
 
 
 @pytest.fixture
-async def api(accounts: Accounts) -> AsyncIterator[Client]:
-    async with make_client(accounts) as client:
+async def api(accounts: Accounts, redis_url: str) -> AsyncIterator[Client]:
+    async with make_client(accounts, redis_url) as client:
         yield client
 
 

@@ -142,6 +142,25 @@ class TestRightTries:
         assert await wrong(processes[1], limit) == 0
 
 
+class TestCountedTries:
+    async def test_count_for_good(self, processes: list[Throttle], key: str) -> None:
+        limit = Limit(key, 3, 60)
+        for process in (*processes, processes[0]):
+            await process.count(limit)
+        for process in processes:
+            with pytest.raises(TooManyTries):
+                await process.count(limit)
+
+    async def test_all_at_once_pass_as_often_as_the_limit_says(
+        self, processes: list[Throttle], key: str
+    ) -> None:
+        answers = await asyncio.gather(
+            *(processes[n % 2].count(Limit(key, 10, 60)) for n in range(60)), return_exceptions=True
+        )
+        assert answers.count(None) == 10
+        assert sum(isinstance(answer, TooManyTries) for answer in answers) == 50
+
+
 @pytest.fixture
 def leaving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     """A Redis of this test's own, to be stopped."""
@@ -216,6 +235,16 @@ class TestMemory:
             await wrong(processes[0], Limit(f"{key}:{n}", 1, 60))
         assert len(processes[0]._memory._held) == 10
         assert await wrong(processes[0], Limit(f"{key}:0", 1, 60)) > 0, "Redis remembers"
+
+    async def test_holds_so_many_tries_and_no_more(
+        self, processes: list[Throttle], key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(throttle, "MAX_TRIES", 10)
+        memory = processes[0]._memory
+        for n in range(12):
+            await processes[0].count(Limit(f"{key}:{n % 3}", 100, 60))
+            await right(processes[0], Limit(f"{key}:{n % 3}", 100, 60))
+            assert memory._tries == sum(map(len, memory._held.values())) <= 10
 
 
 class TestNetworkOf:
