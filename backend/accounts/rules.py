@@ -1,7 +1,6 @@
-"""Who may do what, which passwords are refused, and when an old refresh token is still honest. Pure."""
+"""Who may do what, what a password is, and when an old refresh token is still honest. Pure."""
 
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -71,54 +70,10 @@ class Principal:
 PASSWORD_MIN = 8
 PASSWORD_MAX = 128
 
-_OWN_PART_MIN = 4
-_PHONE_TAIL = 8
-
-_MOST_COMMON = """
-00000000 0123456789 0987654321 11111111 1111111111 11223344 112233445566 12121212 123123123 12341234
-12344321 12345678 123456789 1234567890 123456789a 123456abc 1234qwer 123qweasd 147258369 1q2w3e4r
-1q2w3e4r5t 1qaz2wsx 1qaz@wsx 22222222 55555555 66666666 741852963 77777777 789456123 87654321 88888888
-987654321 9876543210 99999999 a1234567 a123456789 a1b2c3d4 aa123456 aaaaaaaa abc12345 abcd1234 abcd@1234
-abcdefgh admin123 admin@123 administrator alexander asdf1234 asdfasdf asdfghjk asdfghjkl babygirl baseball
-basketball beautiful bismillah blink182 butterfly changeme charlie1 chocolate computer creative danielle
-dragon123 elizabeth football guest123 hello123 helloworld hindustan iloveyou iloveyou1 india123 india@123
-indya123 internet jennifer jonathan krishna123 letmein1 letmein123 liverpool lovelove master123 michael1
-michelle midnight monkey123 nicholas p@ssw0rd p@ssword pakistan pass@123 passw0rd password password1
-password12 password123 password@123 pokemon1 princess princess1 q1w2e3r4 q1w2e3r4t5 qazwsxedc qwer1234
-qwerty12 qwerty123 qwerty1234 qwertyui qwertyuiop root1234 secret123 spiderman starwars sunflower sunshine
-superman superstar sweetheart test1234 testtest trustno1 user1234 victoria welcome1 welcome123 welcome@123
-whatever zaq12wsx zxcvbnm1
-"""
-COMMON_PASSWORDS = frozenset(_MOST_COMMON.split())
-"""Passwords of 8 characters and more that recur at the head of counts of leaked ones; in lower case."""
-
 
 def normalise_password(password: str) -> str:
     """NFC, so that one password typed on two keyboards is one password (RFC 8265 §4.2.2, OpaqueString)."""
     return unicodedata.normalize("NFC", password)
-
-
-def password_fault(password: str, contacts: Iterable[str]) -> str | None:
-    """Why a password is refused for the person with these contacts, or None when it will do.
-
-    Counted in code points of the normalised form. Their own e-mail's local part (from 4 characters on) and
-    their own phone number (its last 8 digits) may not occur in it.
-    """
-    normal = normalise_password(password)
-    if not PASSWORD_MIN <= len(normal) <= PASSWORD_MAX:
-        return f"A password has {PASSWORD_MIN} to {PASSWORD_MAX} characters."
-    folded = normal.casefold()
-    if folded in COMMON_PASSWORDS:
-        return "This password is among the most common ones; choose another."
-    if any(part in folded for part in map(_own_part, contacts) if len(part) >= _OWN_PART_MIN):
-        return "The password contains your own phone number or e-mail address; choose another."
-    return None
-
-
-def _own_part(contact: str) -> str:
-    if "@" in contact:
-        return contact.partition("@")[0].partition("+")[0].casefold()
-    return contact[-_PHONE_TAIL:]
 
 
 RETRY_GRACE = timedelta(seconds=10)

@@ -10,9 +10,10 @@ from backend.accounts.devices import Devices, is_credential
 from backend.accounts.documents import LoginDocument, UserDocument
 from backend.accounts.logins import Logins
 from backend.accounts.passwords import Passwords
-from backend.accounts.rules import Kind, Principal, StoreRole, is_retry, password_fault
+from backend.accounts.rules import Kind, Principal, StoreRole, is_retry
 from backend.accounts.schemas import LoginIn, PasswordIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.sources import UNKNOWN, Source
+from backend.accounts.strength import password_fault
 from backend.accounts.tokens import AccessTokens
 from backend.errors import (
     AlreadyRegistered,
@@ -59,7 +60,7 @@ class Accounts:
         if principal is not None and principal.kind is Kind.DEVICE:
             raise Forbidden
         contacts = read_contacts(data.phone, data.email)
-        _refuse_weak(data.password, [contacts.get("phone"), contacts.get("email")])
+        _refuse_weak(data.password, [contacts.get("phone"), contacts.get("email")], data.name)
         password_hash = await self._passwords.hash(data.password)
         if principal is None:
             user = self._new_user(Kind.CUSTOMER, data.name, password_hash=password_hash, **contacts)
@@ -143,7 +144,7 @@ class Accounts:
         user = await store.find_user(caller.user_id)
         if user is None:
             raise NotAuthenticated
-        _refuse_weak(data.new, [user.phone, user.email])
+        _refuse_weak(data.new, [user.phone, user.email], user.name)
         if not await self._passwords.matches(data.old, user.password_hash):
             raise WrongCredentials
         new_hash = await self._passwords.hash(data.new)
@@ -181,7 +182,7 @@ class Accounts:
             ContactTaken: the e-mail is a customer's.
         """
         contacts = read_contacts(None, email)
-        _refuse_weak(password, [contacts.get("phone"), contacts.get("email")])
+        _refuse_weak(password, [contacts.get("email")], name)
         password_hash = await self._passwords.hash(password)
         user = self._new_user(Kind.STAFF, name, password_hash=password_hash, roles=tuple(roles), **contacts)
         return await store.insert_or_update_staff(user)
@@ -233,8 +234,8 @@ class Accounts:
         )
 
 
-def _refuse_weak(password: str, contacts: Iterable[str | None]) -> None:
-    fault = password_fault(password, filter(None, contacts))
+def _refuse_weak(password: str, contacts: Iterable[str | None], name: str) -> None:
+    fault = password_fault(password, filter(None, contacts), name)
     if fault is not None:
         raise WeakPassword(fault)
 
