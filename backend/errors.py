@@ -12,8 +12,8 @@
     │   └── ProductNotFound, StoreNotFound, SessionNotFound, JoinLinkInvalid, QuoteNotFound,
     │       PaymentNotFound, OrderNotFound, LineNotFound, MemberNotFound, GatewayNotFound
     ├── Conflict                409  true a moment ago, or never in this state
-    │   └── ContactTaken, AlreadyRegistered, CartClosed, CartLocked, CartFull, CartEmpty, FamilyFull,
-    │       LastAdult, NotWaiting, ItemsWaiting, NothingToUndo, QuantityTooLarge, MoneyTooLarge, QuoteStale,
+    │   └── ContactTaken, AlreadyRegistered, LastManager, CartClosed, CartLocked, CartFull, CartEmpty,
+    │       FamilyFull, LastAdult, NotWaiting, ItemsWaiting, NothingToUndo, QuantityTooLarge, MoneyTooLarge, QuoteStale,
     │       QuoteExpired, QuoteTampered, PaymentNotCancellable, RefundExceedsPayment, GatewayRefused,
     │       InProgress, PassUsed, PassRevoked, TooManySessions
     ├── Unprocessable           422  well-formed, yet it contradicts what was said before
@@ -218,6 +218,11 @@ class ContactTaken(Conflict):
 class AlreadyRegistered(Conflict):
     code = "already_registered"
     title = "This account has a sign-in already"
+
+
+class LastManager(Conflict):
+    code = "last_manager"
+    title = "The store would have no manager left; make another one first"
 
 
 class CartClosed(Conflict):

@@ -25,7 +25,9 @@ def _unique_where_given(field: str) -> IndexModel:
 class UserDocument(Document):
     """A person. Whoever has a password has a phone or an e-mail; a guest has none of the three.
 
-    `password_version` grows with each change of the password, not when the same one is hashed anew.
+    `password_version` grows with each change of the password, not when the same one is hashed anew. With a code staff
+    set a new password, once. `staff_changes` of a manager grows with each change of their store's staff, so that two
+    changes at once are in each other's way.
     """
 
     id: str  # type: ignore[assignment]
@@ -36,11 +38,22 @@ class UserDocument(Document):
     password_hash: str | None = None
     password_version: int = 0
     roles: tuple[StoreRole, ...] = ()
+    code_digest: str | None = None
+    code_expires_at: datetime | None = None
+    staff_changes: int = 0
     created_at: datetime
 
     class Settings:
         name = "users"
-        indexes: ClassVar = [_unique_where_given("phone"), _unique_where_given("email")]
+        indexes: ClassVar = [
+            _unique_where_given("phone"),
+            _unique_where_given("email"),
+            IndexModel(
+                [("roles.store_id", ASCENDING)],
+                name="staff_of_store",
+                partialFilterExpression={"kind": Kind.STAFF.value},
+            ),
+        ]
         bson_encoders: ClassVar = {StoreRole: asdict}
 
 

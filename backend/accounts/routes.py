@@ -11,6 +11,7 @@ from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
 from backend.accounts.guessing import guess_limits, guest_limit, refresh_limits, registration_limits
 from backend.accounts.routes_devices import DEVICE_ROUTES
 from backend.accounts.routes_logins import LOGIN_ROUTES
+from backend.accounts.routes_staff import STAFF_ROUTES
 from backend.accounts.schemas import GuestIn, LoginIn, RefreshIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.service import Accounts
 from backend.accounts.sources import source_of
@@ -136,5 +137,6 @@ ROUTES: list[ControllerRouterHandler] = [
         tags=["Accounts"],
         cache_control=CacheControlHeader(no_store=True),
     ),
+    STAFF_ROUTES,
     DEVICE_ROUTES,
 ]

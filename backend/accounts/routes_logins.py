@@ -2,14 +2,16 @@
 
 from typing import Annotated
 
-from litestar import delete, get, put
+from litestar import delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.spec import Example
 from litestar.params import JSONBody, PathParameter
 
-from backend.accounts.guards import BEARER, Caller, signed_in
+from backend.accounts.contacts import read_contacts
+from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
 from backend.accounts.guessing import guess_limits
-from backend.accounts.schemas import LoginOut, PasswordIn
+from backend.accounts.schemas import LoginOut, PasswordIn, TokensOut
+from backend.accounts.schemas_staff import SetPasswordIn
 from backend.accounts.service import Accounts
 from backend.accounts.sources import source_of
 from backend.errors import WrongCredentials
@@ -79,4 +81,24 @@ async def change_password(
         await accounts.change_password(request.user, data)
 
 
-LOGIN_ROUTES = [list_logins, end_other_logins, end_login, change_password]
+@post(
+    "/password",
+    status_code=200,
+    operation_id="setPassword",
+    summary="Set a password by a code",
+    description="For staff: the code comes from their manager, is good once and for 24 hours. Ends all of their logins.",
+    response_description="Signed in.",
+)
+async def set_password(
+    data: JSONBody[SetPasswordIn],
+    request: MaybeCaller,
+    accounts: NamedDependency[Accounts],
+    throttle: NamedDependency[Throttle],
+) -> TokensOut:
+    source = source_of(request)
+    limits = guess_limits("code", read_contacts(None, data.email)["email"], source)
+    async with throttle.counting(*limits, wrong=WrongCredentials):
+        return await accounts.set_password(data, source)
+
+
+LOGIN_ROUTES = [list_logins, end_other_logins, end_login, change_password, set_password]

@@ -4,6 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 
 class Kind(StrEnum):
@@ -65,6 +66,59 @@ class Principal:
         """Whether they may do the work of one of these roles at this store; with none named, any work."""
         wanted = frozenset(roles or Role)
         return any(held.store_id == store_id and INCLUDES[held.role] & wanted for held in self.roles)
+
+
+Roles = tuple[StoreRole, ...]
+
+
+def role_at(roles: Roles, store_id: str) -> Role | None:
+    """What somebody with these roles does at a store: of several the widest."""
+    held = [one.role for one in roles if one.store_id == store_id]
+    return max(held, key=lambda role: len(INCLUDES[role]), default=None)
+
+
+def with_role(roles: Roles, store_id: str, role: Role | None) -> Roles:
+    """The roles with this one, and no other, at the store; with None, with none there."""
+    elsewhere = tuple(one for one in roles if one.store_id != store_id)
+    return elsewhere if role is None else (*elsewhere, StoreRole(store_id, role))
+
+
+def staffing_fault(
+    actor: Roles, person: Roles, store_id: str, role: Role | None, managers: int
+) -> Literal["forbidden", "not_found", "last_manager"] | None:
+    """Why somebody may not give a person another role at a store, or take it away; None when they may.
+
+    Managers rule over their own store, themselves included; but a store that has a manager keeps one.
+
+    Args:
+        actor, person: what both do now; they may be one.
+        role: None takes the person's role at the store away.
+        managers: how many the store has now.
+    """
+    if role_at(actor, store_id) is not Role.MANAGER:
+        return "forbidden"
+    held = role_at(person, store_id)
+    if held is None:
+        return "not_found"
+    if held is Role.MANAGER and role is not Role.MANAGER and managers <= 1:
+        return "last_manager"
+    return None
+
+
+def code_fault(
+    actor: Roles, person: Roles, store_id: str, *, oneself: bool
+) -> Literal["forbidden", "not_found"] | None:
+    """Why somebody may not give a person of a store a code for a new password; None when they may.
+
+    Who has the code can become that person. So it takes a manager of every store where they work; and nobody gets past
+    their own old password.
+    """
+    if role_at(actor, store_id) is not Role.MANAGER:
+        return "forbidden"
+    if role_at(person, store_id) is None:
+        return "not_found"
+    manages_all = all(role_at(actor, held.store_id) is Role.MANAGER for held in person)
+    return None if manages_all and not oneself else "forbidden"
 
 
 PASSWORD_MIN = 8

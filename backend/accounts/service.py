@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from backend.accounts import store
+from backend.accounts import store, store_staff
 from backend.accounts.contacts import Contacts, read_contacts
 from backend.accounts.devices import Devices, is_credential
 from backend.accounts.documents import LoginDocument, UserDocument
@@ -12,7 +12,9 @@ from backend.accounts.logins import Logins
 from backend.accounts.passwords import Passwords
 from backend.accounts.rules import Kind, Principal, StoreRole, is_retry
 from backend.accounts.schemas import LoginIn, PasswordIn, RegisterIn, TokensOut, UserOut
+from backend.accounts.schemas_staff import SetPasswordIn
 from backend.accounts.sources import UNKNOWN, Source
+from backend.accounts.staff import Staff
 from backend.accounts.strength import password_fault
 from backend.accounts.tokens import AccessTokens
 from backend.errors import (
@@ -34,6 +36,7 @@ class Accounts:
 
     Attributes:
         logins: where people are signed in.
+        staff: of stores.
         devices: those at gates, which have no account.
     """
 
@@ -44,6 +47,7 @@ class Accounts:
         self._passwords = Passwords()
         self._access_tokens = AccessTokens(settings, clock, keyring)
         self.logins = Logins(clock)
+        self.staff = Staff(clock, keyring)
         self.devices = Devices(clock)
 
     async def register(
@@ -151,6 +155,26 @@ class Accounts:
         if not await store.change_password(user.id, user.password_version, new_hash):
             raise WrongCredentials
         await store.end_others(user.id, caller.login_id, "password", self._clock.now())
+
+    async def set_password(self, data: SetPasswordIn, source: Source = UNKNOWN) -> TokensOut:
+        """Set the password of a member of staff by a code from their manager, and sign them in here alone.
+
+        Raises:
+            InvalidContact, WeakPassword: what was given will not do; the code stays good.
+            WrongCredentials: nobody's e-mail, or the code is wrong, used, void or over.
+        """
+        contacts = read_contacts(None, data.email)
+        email = contacts["email"]
+        _refuse_weak(data.new, [email], "")
+        code_digest, now = self.staff.code_digest(data.code), self._clock.now()
+        if not await store_staff.has_code(email, code_digest, now):
+            raise WrongCredentials
+        new_hash = await self._passwords.hash(data.new)
+        user = await store_staff.use_code(email, code_digest, now, new_hash)
+        if user is None:
+            raise WrongCredentials
+        await store.end_others(user.id, "", "password", now)
+        return await self._sign_in(user, source)
 
     async def authenticate(self, bearer: str) -> Principal:
         """Who holds this access token, with the roles that they have now; or which device this credential.

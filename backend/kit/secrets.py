@@ -9,6 +9,9 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+_CLEAR = "abcdefghjkmnpqrstuvwxyz23456789"
+"""What nobody takes for something else: no `i`, `l`, `o`, `0` and `1`."""
+
 
 def random_token() -> str:
     """192 random bits, URL-safe."""
@@ -18,6 +21,17 @@ def random_token() -> str:
 def random_key() -> str:
     """256 random bits, URL-safe: for what does not expire."""
     return secrets.token_urlsafe(32)
+
+
+def random_code() -> str:
+    """59 random bits to be read aloud, such as `k7mq-3xwd-9abc`; `bare_code` of what was heard is the same again."""
+    letters = "".join(secrets.choice(_CLEAR) for _ in range(12))
+    return "-".join(letters[n : n + 4] for n in range(0, 12, 4))
+
+
+def bare_code(heard: str) -> str:
+    """Its letters and digits in lower case."""
+    return "".join(filter(str.isalnum, heard.lower()))
 
 
 def digest(token: str) -> str:

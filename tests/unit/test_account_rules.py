@@ -10,9 +10,14 @@ from backend.accounts.rules import (
     Kind,
     Principal,
     Role,
+    Roles,
     StoreRole,
+    code_fault,
     is_retry,
     normalise_password,
+    role_at,
+    staffing_fault,
+    with_role,
 )
 
 HERE, ELSEWHERE = "sto_here", "sto_elsewhere"
@@ -78,3 +83,83 @@ class TestIsRetry:
 
     def test_not_before_the_first_rotation(self) -> None:
         assert not is_retry("old", None, None, NOW)
+
+
+def roles(*held: tuple[str, Role]) -> Roles:
+    return tuple(StoreRole(store_id, role) for store_id, role in held)
+
+
+MANAGER_HERE = roles((HERE, Role.MANAGER))
+NOBODY = roles()
+
+
+class TestRoleAt:
+    def test_is_the_widest_of_several(self) -> None:
+        both = roles((HERE, Role.GATE), (HERE, Role.SUPERVISOR), (ELSEWHERE, Role.MANAGER))
+        assert role_at(both, HERE) is Role.SUPERVISOR
+        assert role_at(both, "sto_third") is None
+
+    @pytest.mark.parametrize("role", [*Role, None])
+    def test_with_another_leaves_other_stores_as_they_are(self, role: Role | None) -> None:
+        before = roles((HERE, Role.GATE), (ELSEWHERE, Role.MANAGER), (HERE, Role.CASHIER))
+        after = with_role(before, HERE, role)
+        assert role_at(after, HERE) is role
+        assert role_at(after, ELSEWHERE) is Role.MANAGER
+        assert len(after) == (1 if role is None else 2)
+
+
+class TestStaffingFault:
+    @pytest.mark.parametrize("role", [*Role, None])
+    @pytest.mark.parametrize("held", Role)
+    @pytest.mark.parametrize("managers", [1, 2])
+    def test_managers_rule_over_everybody_but_leave_one_of_their_own(
+        self, held: Role, role: Role | None, managers: int
+    ) -> None:
+        last = held is Role.MANAGER and role is not Role.MANAGER and managers == 1
+        wanted = "last_manager" if last else None
+        assert staffing_fault(MANAGER_HERE, roles((HERE, held)), HERE, role, managers) == wanted
+
+    @pytest.mark.parametrize("role", [*Role, None])
+    @pytest.mark.parametrize("held", [*Role, None])
+    @pytest.mark.parametrize(
+        "actor",
+        [
+            NOBODY,
+            *(roles((HERE, role)) for role in Role if role is not Role.MANAGER),
+            roles((ELSEWHERE, Role.MANAGER)),
+            roles((ELSEWHERE, Role.MANAGER), (HERE, Role.SUPERVISOR)),
+        ],
+        ids=str,
+    )
+    def test_nobody_else_rules(self, actor: Roles, held: Role | None, role: Role | None) -> None:
+        person = roles((HERE, held)) if held else NOBODY
+        assert staffing_fault(actor, person, HERE, role, 2) == "forbidden"
+
+    @pytest.mark.parametrize("role", [*Role, None])
+    @pytest.mark.parametrize("person", [NOBODY, roles((ELSEWHERE, Role.CASHIER))], ids=str)
+    def test_who_does_not_work_here_looks_like_nobody(self, person: Roles, role: Role | None) -> None:
+        assert staffing_fault(MANAGER_HERE, person, HERE, role, 2) == "not_found"
+
+
+class TestCodeFault:
+    @pytest.mark.parametrize("held", Role)
+    def test_managers_give_codes_to_who_works_for_them_alone(self, held: Role) -> None:
+        here, there = roles((HERE, held)), roles((HERE, held), (ELSEWHERE, Role.GATE))
+        of_both = roles((HERE, Role.MANAGER), (ELSEWHERE, Role.MANAGER))
+        almost = roles((HERE, Role.MANAGER), (ELSEWHERE, Role.SUPERVISOR))
+        assert code_fault(MANAGER_HERE, here, HERE, oneself=False) is None
+        assert code_fault(MANAGER_HERE, there, HERE, oneself=False) == "forbidden"
+        assert code_fault(almost, there, HERE, oneself=False) == "forbidden"
+        assert code_fault(of_both, there, HERE, oneself=False) is None
+
+    def test_nobody_gets_past_their_own_password(self) -> None:
+        assert code_fault(MANAGER_HERE, MANAGER_HERE, HERE, oneself=True) == "forbidden"
+
+    @pytest.mark.parametrize("role", [role for role in Role if role is not Role.MANAGER])
+    def test_no_other_role_gives_any(self, role: Role) -> None:
+        actor = roles((HERE, role), (ELSEWHERE, Role.MANAGER))
+        assert code_fault(actor, roles((HERE, Role.CASHIER)), HERE, oneself=False) == "forbidden"
+
+    def test_who_does_not_work_here_looks_like_nobody(self) -> None:
+        for person in (NOBODY, roles((ELSEWHERE, Role.CASHIER))):
+            assert code_fault(MANAGER_HERE, person, HERE, oneself=False) == "not_found"
