@@ -1,4 +1,4 @@
-"""Route guards: one predicate each."""
+"""Route guards: one predicate each; asynchronous, as Litestar gives others a thread of their own."""
 
 from typing import Any
 
@@ -19,19 +19,19 @@ BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 Connection = ASGIConnection[Any, Principal | None, Any, Any]
 
 
-def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
+async def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
     """Some person: a guest will do."""
     if _caller(connection).kind is Kind.DEVICE:
         raise Forbidden
 
 
-def staff(connection: Connection, _: BaseRouteHandler) -> None:
+async def staff(connection: Connection, _: BaseRouteHandler) -> None:
     """Somebody who works for a shop; at which one and as what, the use case asks by `works_at`."""
     if _caller(connection).kind is not Kind.STAFF:
         raise Forbidden
 
 
-def at_gate(connection: Connection, _: BaseRouteHandler) -> None:
+async def at_gate(connection: Connection, _: BaseRouteHandler) -> None:
     """Staff, or a gate's device: no other guard lets a device in. The use case asks by `works_at` and `gate_id`."""
     if _caller(connection).kind not in {Kind.STAFF, Kind.DEVICE}:
         raise Forbidden

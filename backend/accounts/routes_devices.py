@@ -28,6 +28,8 @@ DeviceId = Annotated[
     summary="Add a gate device",
     description="Answers with the device's credential, which is not shown again. With it the device does the "
     "gate's work, at its own gate, and nothing else. A device that lost it is revoked and added anew.",
+    guards=[staff],
+    security=BEARER,
 )
 async def add_device(
     store_id: StoreId, data: JSONBody[DeviceIn], request: Caller, accounts: NamedDependency[Accounts]
@@ -40,6 +42,8 @@ async def add_device(
     operation_id="listDevices",
     summary="The store's gate devices",
     description="Those that are not revoked, by gate and name.",
+    guards=[staff],
+    security=BEARER,
 )
 async def list_devices(
     store_id: StoreId, request: Caller, accounts: NamedDependency[Accounts]
@@ -52,6 +56,8 @@ async def list_devices(
     operation_id="revokeDevice",
     summary="Revoke a gate device",
     description="Its credential is refused from now on.",
+    guards=[staff],
+    security=BEARER,
 )
 async def revoke_device(
     store_id: StoreId, device_id: DeviceId, request: Caller, accounts: NamedDependency[Accounts]
@@ -62,8 +68,6 @@ async def revoke_device(
 DEVICE_ROUTES = Router(
     path="/stores/{store_id:str}/devices",
     route_handlers=[add_device, list_devices, revoke_device],
-    guards=[staff],
-    security=BEARER,
     tags=["Staff"],
     cache_control=CacheControlHeader(no_store=True),
 )

@@ -25,6 +25,8 @@ UserId = Annotated[
     operation_id="listStaff",
     summary="Who works at the store",
     description="By name.",
+    guards=[staff],
+    security=BEARER,
 )
 async def list_staff(
     store_id: StoreId, request: Caller, accounts: NamedDependency[Accounts]
@@ -38,6 +40,8 @@ async def list_staff(
     summary="Add somebody",
     description="Makes an account and answers with a code that the manager reads to them; with it they set their "
     "password by `POST /auth/password`. Who works at another store keeps account and password and gets a role.",
+    guards=[staff],
+    security=BEARER,
 )
 async def add_staff(
     store_id: StoreId, data: JSONBody[StaffIn], request: Caller, accounts: NamedDependency[Accounts]
@@ -50,6 +54,8 @@ async def add_staff(
     operation_id="setStaffRole",
     summary="Change somebody's role",
     description="At this store; it counts with their next request. The last manager stays one.",
+    guards=[staff],
+    security=BEARER,
 )
 async def set_role(
     store_id: StoreId,
@@ -66,6 +72,8 @@ async def set_role(
     operation_id="removeStaff",
     summary="Take somebody's role away",
     description="At this store; it counts with their next request. Their account stays, and their roles elsewhere.",
+    guards=[staff],
+    security=BEARER,
 )
 async def remove_staff(
     store_id: StoreId, user_id: UserId, request: Caller, accounts: NamedDependency[Accounts]
@@ -79,6 +87,8 @@ async def remove_staff(
     summary="A code for a new password",
     description="For somebody who forgot theirs, from a manager of every store where they work. It is good once and "
     "for 24 hours; the old password goes on until it is used.",
+    guards=[staff],
+    security=BEARER,
 )
 async def give_code(
     store_id: StoreId, user_id: UserId, request: Caller, accounts: NamedDependency[Accounts]
@@ -89,8 +99,6 @@ async def give_code(
 STAFF_ROUTES = Router(
     path="/stores/{store_id:str}/staff",
     route_handlers=[list_staff, add_staff, set_role, remove_staff, give_code],
-    guards=[staff],
-    security=BEARER,
     tags=["Staff"],
     cache_control=CacheControlHeader(no_store=True),
 )

@@ -14,7 +14,7 @@ from backend.accounts.rules import Kind, Principal, StoreRole, is_retry
 from backend.accounts.schemas import LoginIn, PasswordIn, RegisterIn, TokensOut, UserOut
 from backend.accounts.schemas_staff import SetPasswordIn
 from backend.accounts.sources import UNKNOWN, Source
-from backend.accounts.staff import Staff
+from backend.accounts.staffing import Staff
 from backend.accounts.strength import password_fault
 from backend.accounts.tokens import AccessTokens
 from backend.errors import (
@@ -100,9 +100,9 @@ class Accounts:
         return self._tokens(after, login_id, refresh_token)
 
     async def is_known_from(self, contacts: Contacts, source: Source) -> bool:
-        """Whether somebody signed in to this account from there lately; False when there is no such account."""
+        """Whether somebody signed in to this account from there lately. Nobody's account costs the same."""
         user = await store.find_by_contacts(contacts)
-        return user is not None and await store.has_login_from(user.id, self._network(source))
+        return await store.has_login_from(user.id if user else "", self._network(source))
 
     async def guest(self, name: str, source: Source = UNKNOWN) -> TokensOut:
         """Make an account that only its tokens can reach, until it is registered."""

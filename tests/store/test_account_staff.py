@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from backend.accounts import Accounts, Role, StoreRole
-from backend.accounts.staff import CODE_TTL
+from backend.accounts import Accounts, Role, StoreRole, store
+from backend.accounts.documents import UserDocument
+from backend.accounts.staffing import CODE_TTL
 from backend.kit.ids import new_id
 from backend.kit.mongo import Database
 from backend.kit.secrets import Keyring
@@ -234,6 +235,21 @@ class TestCode:
             assert refusal(await shop.call("POST", f"/{user_id}/code")) == (403, "forbidden")
         for user_id in ("usr_that_never_was", there.manager["user"]["user_id"]):
             assert refusal(await shop.call("POST", f"/{user_id}/code")) == (404, "not_found")
+
+    async def test_is_not_given_for_roles_that_changed_meanwhile(
+        self, accounts: Accounts, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        person, _ = await shop.hire()
+        there, find = await open_shop(shop.api, accounts), store.find_user
+
+        async def find_then_change(user_id: str) -> UserDocument | None:
+            found = await find(user_id)
+            if user_id == person["user_id"]:
+                await there.add(Role.MANAGER, person["email"])
+            return found
+
+        monkeypatch.setattr(store, "find_user", find_then_change)
+        assert refusal(await shop.call("POST", f"/{person['user_id']}/code")) == (409, "conflict")
 
     @pytest.mark.parametrize("how", ["another store", "another role", "none"])
     async def test_is_void_once_the_account_may_do_something_else(
