@@ -132,7 +132,7 @@ def _wire(
         reconciler=Reconciler(clock, settlement, gateways),
         idempotency=Idempotency(clock, keyring),
         exits=exits,
-        gate=Gate(clock, client, exit_keys),
+        gate=Gate(clock, exit_keys),
         rewards=rewards,
     )
 

@@ -10,7 +10,7 @@ Invariants:
     - `check` does not use the pass up; the guard's release does, and releases nothing that was not checked.
     - A pass is revoked or used, never both.
     - No verdict, release, revocation or new key without its row in the trail, written before the answer goes out; a
-      row is never changed, holds no token, and is forgotten after 180 days.
+      row is never changed once it has its answer, holds no token, and is forgotten after 180 days.
     - A pass that is in time is not refused because keys change: a key signs a day after it was published and stays
       published until its last pass has run out. Only a manager who declares keys compromised has their passes refused.
     - A token has at most 330 characters, so that its QR code reads from a bad picture.

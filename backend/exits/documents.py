@@ -58,7 +58,7 @@ class ExitPassDocument(Document):
 
 
 class GateEventDocument(Document):
-    """A row of the audit trail, never changed; `store_events.GateEvent` says what is in it.
+    """A row of the audit trail, never changed once answered; `store_events.GateEvent` says what is in it.
 
     A scan's `_id` is its store, gate and nonce: the unique key that lets one answer to it exist.
     """

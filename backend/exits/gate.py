@@ -1,14 +1,20 @@
 """Judging passes at the gate, each scan once and for ever, and the audit trail of it.
 
-A scan's answer is a row of the trail, with store, gate and nonce as its key: whoever writes it first has decided,
-and everybody else who sends the same scan reads it. The row of an `open` is written in the transaction that uses the
-pass up, so that neither is there without the other. Cancellation is safe: a scan that was cut off is sent again.
+A scan is a row of the trail, with store, gate and nonce as its key. The row is there before a pass is used up for it,
+which is one update of the pass that names the scan, and gets its answer once, afterwards. Whoever sends the same
+scan again, or at the same time, reads that answer; a row that was left without one is answered then, as of the time
+when it was written. So a scan may be cut off anywhere and sent again.
+
+Why no transaction: one whose process was killed holds the pass for MongoDB's 60 s, and the shopper stands there.
 """
 
 import asyncio
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from msgspec import structs
 
 from backend import errors
 from backend.accounts import Principal, Role
@@ -18,23 +24,17 @@ from backend.exits.rules import WORDS, EventKind, Pass, Reason, Use, Verdict, ju
 from backend.exits.schemas import GateEventOut, GateEventsOut, GateOrder, ScanIn, VerdictOut
 from backend.exits.store_events import GateEvent
 from backend.kit.clock import Clock
-from backend.kit.mongo import Client, DuplicateKeyError, Session, in_transaction
+from backend.kit.mongo import DuplicateKeyError
 from backend.kit.secrets import digest
 
-TRIES = 5
 _EPOCH = datetime.fromtimestamp(0, UTC)
-
-
-class _Moved(Exception):
-    """The pass is no longer in the state it was judged in."""
 
 
 class Gate:
     """The gates of all stores."""
 
-    def __init__(self, clock: Clock, client: Client, keys: ExitKeys) -> None:
+    def __init__(self, clock: Clock, keys: ExitKeys) -> None:
         self._clock = clock
-        self._client = client
         self._keys = keys
 
     async def verify(self, principal: Principal, scan: ScanIn) -> VerdictOut:
@@ -69,53 +69,43 @@ class Gate:
     async def _answer(self, principal: Principal, scan: ScanIn, kind: EventKind) -> VerdictOut:
         if not _may_scan(principal, scan):
             raise errors.Forbidden
-        for _ in range(TRIES):
-            judged = await self._judge(principal, scan, kind)
-            try:
-                return _told(await self._write(judged))
-            except DuplicateKeyError:
-                return _told(await _first_answer(judged))
-            except _Moved:
-                continue
-        raise errors.Unavailable("The pass kept changing; send the scan again.")
-
-    async def _judge(self, principal: Principal, scan: ScanIn, kind: EventKind) -> GateEvent:
-        """The row that this scan would make; nothing is changed yet."""
-        now = self._clock.now()
-        verdict, code, found = await self._look(scan, kind, now)
-        used = found.used if found else None
-        if verdict is Verdict.OPEN:
-            used = Use(scan.gate_id, principal.user_id, now)
-        return GateEvent(
+        row = GateEvent(
             event_id=store_events.scan_id(scan.store_id, scan.gate_id, scan.nonce),
             kind=kind,
-            at=now,
+            at=self._clock.now(),
             store_id=scan.store_id,
             by=principal.user_id,
             by_name=principal.name,
             gate_id=scan.gate_id,
             nonce=scan.nonce,
-            order_id=found.order_id if found else None,
-            pass_id=found.pass_id if found else None,
-            verdict=verdict,
-            code=code,
-            order=_order(found, used) if found else None,
             digest=digest(f"{kind} {scan.token}"),
         )
+        seen = await self._look(scan, row)
+        told = _judged(row, seen)
+        try:
+            if told.verdict is not Verdict.OPEN:
+                await store_events.add(told)
+                return _told(told)
+            await store_events.add(row)
+        except DuplicateKeyError:
+            row = await _first(row)
+            if row.verdict is not None:
+                return _told(row)
+            seen = await self._look(scan, row)
+        return _told(await _settle(row, seen))
 
-    async def _look(
-        self, scan: ScanIn, kind: EventKind, now: datetime
-    ) -> tuple[Verdict, Reason, Pass | None]:
+    async def _look(self, scan: ScanIn, row: GateEvent) -> "_Seen":
+        """What stands in front of the gate; nothing is changed yet."""
         claims, refused = await self._read(scan)
         if claims is None:
-            return Verdict.REFUSE, refused, None
+            return _Seen(refused)
         found = await store.find_pass(claims.order_id)
         if found is None or found.store_id != scan.store_id:
-            return Verdict.REFUSE, Reason.NOT_A_PASS, None
+            return _Seen(Reason.NOT_A_PASS)
         checked = None
-        if kind is EventKind.RELEASE:
+        if row.kind is EventKind.RELEASE:
             checked = await store_events.was_checked(found.order_id, found.pass_id)
-        return *judge(found, claims.issued_at, claims.expires_at, now, checked=checked), found
+        return _Seen(Reason.OK, claims, found, checked)
 
     async def _read(self, scan: ScanIn) -> tuple[tokens.Claims | None, Reason]:
         """What a token of this store claims; else why it is refused."""
@@ -132,20 +122,41 @@ class Gate:
             return None, Reason.WRONG_STORE
         return (None, Reason.KEY_WITHDRAWN) if key.withdrawn_at else (claims, Reason.OK)
 
-    async def _write(self, judged: GateEvent) -> GateEvent:
-        """Make it so. A `DuplicateKeyError` says that the scan was answered before."""
-        if judged.verdict is not Verdict.OPEN or judged.order_id is None:
-            await store_events.add(judged)
-            return judged
-        order_id, use = judged.order_id, Use(judged.gate_id or "", judged.by, judged.at)
 
-        async def work(session: Session) -> None:
-            await store_events.add(judged, session)
-            if await store.use_once(session, order_id, use) is None:
-                raise _Moved
+class _Seen(NamedTuple):
+    """A token with its pass; or why it is none."""
 
-        await in_transaction(self._client, work)
-        return judged
+    refused: Reason
+    claims: tokens.Claims | None = None
+    found: Pass | None = None
+    checked: bool | None = None
+
+
+def _judged(row: GateEvent, seen: _Seen) -> GateEvent:
+    """The row with its answer, as of when it was written."""
+    if seen.claims is None or seen.found is None:
+        return structs.replace(row, verdict=Verdict.REFUSE, code=seen.refused)
+    issued_at, expires_at = seen.claims.issued_at, seen.claims.expires_at
+    verdict, code = judge(seen.found, row.event_id, issued_at, expires_at, row.at, checked=seen.checked)
+    return structs.replace(
+        row,
+        verdict=verdict,
+        code=code,
+        order_id=seen.found.order_id,
+        pass_id=seen.found.pass_id,
+        order=_order(seen.found),
+    )
+
+
+async def _settle(row: GateEvent, seen: _Seen) -> GateEvent:
+    """Use the pass up for a scan whose row is written, if it may open, and write its answer."""
+    if seen.found and _judged(row, seen).verdict is Verdict.OPEN:
+        use = Use(row.gate_id or "", row.by, row.at, row.event_id)
+        seen = seen._replace(found=await store.use_once(seen.found.order_id, use))
+    settled = await store_events.settle(_judged(row, seen))
+    if settled is None or settled.verdict is None:
+        raise errors.StorageUnavailable
+    return settled
 
 
 def _may_scan(principal: Principal, scan: ScanIn) -> bool:
@@ -154,25 +165,25 @@ def _may_scan(principal: Principal, scan: ScanIn) -> bool:
     return principal.works_at(scan.store_id, Role.GATE) and own_gate in {None, scan.gate_id}
 
 
-async def _first_answer(judged: GateEvent) -> GateEvent:
-    """The answer that this scan got when it came first."""
+async def _first(row: GateEvent) -> GateEvent:
+    """The row that this scan got when it came first."""
     for wait_s in (0, 0.02, 0.1, 0.5):  # what is being written is seen once the majority has it
         await asyncio.sleep(wait_s)
-        if first := await store_events.find(judged.event_id):
-            if first.digest != judged.digest:
+        if first := await store_events.find(row.event_id):
+            if first.digest != row.digest:
                 raise errors.IdReused("This nonce was used for another scan at this gate.")
             return first
     raise errors.StorageUnavailable
 
 
-def _order(found: Pass, used: Use | None) -> GateOrder:
+def _order(found: Pass) -> GateOrder:
     return GateOrder(
         order_id=found.order_id,
         item_count=found.item_count,
         total_minor=found.total_minor,
         currency=found.currency,
-        used_at=used.at if used else None,
-        used_gate=used.gate_id if used else None,
+        used_at=found.used.at if found.used else None,
+        used_gate=found.used.gate_id if found.used else None,
     )
 
 

@@ -68,11 +68,12 @@ class EventKind(StrEnum):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """When and where a pass was used, and who stood there."""
+    """When and where a pass was used, who stood there, and by which scan: its row in the audit trail."""
 
     gate_id: str
     by: str
     at: datetime
+    scan: str = ""
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -98,14 +99,18 @@ def drawn_for_check(draw: bytes, percent: int) -> bool:
 
 
 def judge(
-    found: Pass, issued_at: datetime, expires_at: datetime, now: datetime, *, checked: bool | None
+    found: Pass, scan: str, issued_at: datetime, expires_at: datetime, now: datetime, *, checked: bool | None
 ) -> tuple[Verdict, Reason]:
     """What the gate does with a pass of its store whose signature is right.
 
     Args:
+        scan: which scan asks; the one that used the pass up has opened, however often it asks.
         issued_at, expires_at: of the token in front of the gate, which a renewal may have left behind.
+        now: when the scan first came.
         checked: for a release, whether a gate said `check` to this pass; None for a scan.
     """
+    if found.used is not None and found.used.scan == scan:
+        return Verdict.OPEN, Reason.OK
     if issued_at > now + timedelta(seconds=CLOCK_GRACE_S):
         return Verdict.REFUSE, Reason.NOT_YET
     if found.status is PassStatus.REVOKED:

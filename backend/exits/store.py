@@ -31,21 +31,33 @@ async def renew(order_id: str, old_pass_id: str, renewed: Pass) -> None:
     )
 
 
-async def use_once(session: Session, order_id: str, use: Use) -> Pass | None:
-    """Use an issued pass up, in the caller's transaction; None when there is none."""
-    used = {"status": PassStatus.USED, "used": msgspec.to_builtins(use, builtin_types=(datetime,))}
-    return await _move(session, order_id, used)
+async def use_once(order_id: str, use: Use) -> Pass | None:
+    """Use an issued pass up; answers it as it is afterwards, whoever has used it.
+
+    One update that always matches: a look after one that did not match could show what was there before.
+    """
+    issued = {"$eq": ["$status", PassStatus.ISSUED]}
+    mine = {"$literal": msgspec.to_builtins(use, builtin_types=(datetime,))}
+    row = await ExitPassDocument.get_pymongo_collection().find_one_and_update(
+        {"_id": order_id},
+        [
+            {
+                "$set": {
+                    "status": {"$cond": [issued, PassStatus.USED, "$status"]},
+                    "used": {"$cond": [issued, mine, "$used"]},
+                }
+            }
+        ],
+        return_document=ReturnDocument.AFTER,
+    )
+    return _pass(row) if row else None
 
 
 async def revoke(session: Session, order_id: str) -> Pass | None:
     """Withdraw an issued pass, in the caller's transaction; None when there is none."""
-    return await _move(session, order_id, {"status": PassStatus.REVOKED})
-
-
-async def _move(session: Session, order_id: str, to: Document) -> Pass | None:
     row = await ExitPassDocument.get_pymongo_collection().find_one_and_update(
         {"_id": order_id, "status": PassStatus.ISSUED},
-        {"$set": to},
+        {"$set": {"status": PassStatus.REVOKED}},
         return_document=ReturnDocument.AFTER,
         session=session,
     )

@@ -1,8 +1,9 @@
-"""The gates' audit trail in MongoDB: rows are added, and forgotten after 180 days."""
+"""The gates' audit trail in MongoDB: rows are added, get their answer once, and are forgotten after 180 days."""
 
 from datetime import datetime
 
 import msgspec
+from pymongo import ReturnDocument
 
 from backend.exits.documents import GateEventDocument
 from backend.exits.rules import EventKind, Reason, Verdict
@@ -17,6 +18,7 @@ class GateEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         event_id: store, gate and nonce of a scan, else an id of its own.
         by, by_name: who did it; no name where nobody was asked.
+        verdict, code: what was answered; neither while a scan that may open is on its way.
         order: what the gate was shown of the order, as its answer must be the same if it is asked again.
         digest: of the scan, so that its nonce cannot stand for another; the token itself is not kept.
         note: why a pass or keys were withdrawn.
@@ -54,6 +56,17 @@ async def add(event: GateEvent, session: Session | None = None) -> None:
     document = msgspec.to_builtins(event, builtin_types=(datetime,))
     document["_id"] = document.pop("event_id")
     await GateEventDocument.get_pymongo_collection().insert_one(document, session=session)
+
+
+async def settle(told: GateEvent) -> GateEvent | None:
+    """Write the answer of a scan that has none yet; answers the row with the answer that it got first."""
+    answer = {name: getattr(told, name) for name in ("order_id", "pass_id", "verdict", "code", "order")}
+    row = await GateEventDocument.get_pymongo_collection().find_one_and_update(
+        {"_id": told.event_id, "verdict": None},
+        {"$set": msgspec.to_builtins(answer, builtin_types=(datetime,))},
+        return_document=ReturnDocument.AFTER,
+    )
+    return _event(row) if row else await find(told.event_id)
 
 
 async def find(event_id: str) -> GateEvent | None:
