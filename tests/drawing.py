@@ -2,7 +2,7 @@
 
 import re
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 
 def draw(svg: str, scale: int = 4) -> Image.Image:
@@ -16,3 +16,21 @@ def draw(svg: str, scale: int = 4) -> Image.Image:
             [float(x) * scale, float(y) * scale, float(width) * scale - 1, float(height) * scale - 1], fill=0
         )
     return image
+
+
+def photograph(
+    picture: Image.Image, *, width: int, blur: float, angle: float, brightness: float
+) -> Image.Image:
+    """What a poor camera makes of it.
+
+    Args:
+        width: of the code in the photograph, pixels.
+        blur: standard deviation, pixels.
+        angle: degrees.
+        brightness: of white, as a share of full; black is not quite black, and there is noise.
+    """
+    small = picture.resize((width, width), Image.Resampling.LANCZOS)
+    dim = small.point([int(brightness * (0.12 * 255 + 0.88 * value)) for value in range(256)])
+    turned = dim.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=int(brightness * 0.6 * 255))
+    blurred = turned.filter(ImageFilter.GaussianBlur(blur))
+    return ImageChops.add(blurred, Image.effect_noise(blurred.size, 6), 1, -128)

@@ -152,10 +152,10 @@ class ExitKeys:
         return self._all
 
     async def _make(self, store_id: str, keys: list[Key], signs_from: datetime, author: Author) -> Key | None:
-        """Make a store's next key; None when another process did. A short `kid` keeps the pass short."""
+        """Make a store's next key; None when another process did."""
         private = Ed25519PrivateKey.generate()
         made = Key(
-            kid="".join(secrets.choice(_ALPHABET) for _ in range(4)),
+            kid=new_kid(),
             store_id=store_id,
             number=max((key.number for key in keys), default=0) + 1,
             public=_base64url(private.public_key().public_bytes_raw()),
@@ -216,6 +216,11 @@ class ExitKeys:
                 kid=key.kid,
             )
         )
+
+
+def new_kid() -> str:
+    """Short, as it stands in every pass; the unique index tells of one that is taken."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(4))
 
 
 @lru_cache(maxsize=4096)

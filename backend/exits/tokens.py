@@ -1,7 +1,7 @@
 """The pass as a token: what it claims, how it is signed, how it is read.
 
 Header: `alg` EdDSA, `typ` exit-pass+jwt, `kid`. Claims: `iss` q-less, `aud` the store, `sub` the order, `iat`, `exp`, and
-`b`, the basket: [items, total in minor units, 1 if it is to be checked]; 999 items stand for 999 or more. Claims may be
+`b`, the basket: [items, total in minor units, 1 if it is to be checked]; 999 items are 999 or more. Claims may be
 added, none changes its meaning; a reader ignores what it does not know. The header has no more than its three.
 """
 
@@ -17,6 +17,8 @@ TYPE = "exit-pass+jwt"
 ISSUER = "q-less"
 ALGORITHM = "EdDSA"
 MAX_CHARACTERS = 330
+"""Reached by the largest total in a store whose id has `MAX_STORE_ID` characters, with ids of orders as they are made."""
+MANY_ITEMS = 999
 _LAST_SECOND = 2**37
 """Well within what `datetime` can tell."""
 
@@ -46,7 +48,7 @@ def sign(claims: Claims, kid: str, key: Ed25519PrivateKey) -> str:
             "sub": claims.order_id,
             "iat": int(claims.issued_at.timestamp()),
             "exp": int(claims.expires_at.timestamp()),
-            "b": [claims.item_count, claims.total_minor, int(claims.check)],
+            "b": [min(claims.item_count, MANY_ITEMS), claims.total_minor, int(claims.check)],
         },
         key,
         algorithm=ALGORITHM,

@@ -8,7 +8,7 @@ Invariants:
 
 from backend.stores.documents import DOCUMENTS
 from backend.stores.routes import ROUTES
-from backend.stores.rules import BudgetRule, Store
+from backend.stores.rules import MAX_STORE_ID, BudgetRule, Store
 from backend.stores.store import Stores
 
-__all__ = ["DOCUMENTS", "ROUTES", "BudgetRule", "Store", "Stores"]
+__all__ = ["DOCUMENTS", "MAX_STORE_ID", "ROUTES", "BudgetRule", "Store", "Stores"]

@@ -2,6 +2,9 @@
 
 import msgspec
 
+MAX_STORE_ID = 14
+"""Characters of a store's id: it stands in every exit pass, whose QR code must stay readable."""
+
 
 class BudgetRule(msgspec.Struct, frozen=True):
     """Where a budget's flag rises, in percent of the limit; it falls `fall_percent` points lower."""

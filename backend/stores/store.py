@@ -8,7 +8,7 @@ from backend.errors import StoreNotFound
 from backend.kit.clock import Clock
 from backend.kit.mongo import Document
 from backend.stores.documents import StoreDocument
-from backend.stores.rules import Store
+from backend.stores.rules import MAX_STORE_ID, Store
 
 KEPT = timedelta(seconds=5)
 
@@ -48,7 +48,13 @@ class Stores:
         return [_to_store(row) async for row in rows]
 
     async def put(self, store: Store) -> None:
-        """Make the store, or replace it whole; every process sees it within 5 s."""
+        """Make the store, or replace it whole; every process sees it within 5 s.
+
+        Raises:
+            ValueError: its id is longer than `MAX_STORE_ID`.
+        """
+        if len(store.store_id) > MAX_STORE_ID:
+            raise ValueError(f"the store's id has more than {MAX_STORE_ID} characters")
         row = msgspec.to_builtins(store)
         await StoreDocument.get_pymongo_collection().replace_one(
             {"_id": row.pop("store_id")}, row, upsert=True
