@@ -54,6 +54,7 @@ The driver's side, under the same key; no fault reaches it:
   answers ``{released}``.
 - ``POST /v1/webhooks/{event_id}/resend`` sends an event once more, at once, with contents, time and signature as the
   faults in force have them; answers 202 and the webhook.
+- ``GET /console`` is a page over all of this; it needs no key, but asks for it to do anything.
 
 The shopper's side needs no key, for the order's id cannot be guessed (128 random bits):
 

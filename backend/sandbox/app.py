@@ -122,7 +122,7 @@ KEYED = [
 ]
 """What asks for the merchant's key."""
 
-OPEN = [shopper.pay_page, shopper.approve, shopper.decline, asset, live]
+OPEN = [driver.console, shopper.pay_page, shopper.approve, shopper.decline, asset, live]
 """What asks for no key: order ids cannot be guessed, and the pages hold no data of others."""
 
 

@@ -7,10 +7,12 @@ from typing import Literal
 
 import msgspec
 from litestar import delete, get, post, put
+from litestar.enums import MediaType
 from litestar.params import FromQuery
 
 from .faults import Faults
 from .orders import Order, Payment, Refund
+from .page import CONSOLE
 from .problems import AnyRequest
 from .requests import Id, Nothing, TheGateway, body_of, within
 from .webhooks import Sent
@@ -97,3 +99,9 @@ async def resend_webhook(event_id: Id, request: AnyRequest, gateway: TheGateway)
     """The event, which is under way once more."""
     await body_of(request, Nothing)
     return gateway.resend(event_id)
+
+
+@get("/console", media_type=MediaType.HTML)
+async def console() -> str:
+    """The console; it asks for the key itself."""
+    return CONSOLE

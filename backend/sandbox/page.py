@@ -10,15 +10,17 @@ from .orders import Order
 _HERE = Path(__file__).parent
 _PAGE = Template((_HERE / "page.html").read_text(encoding="utf-8"))
 
-ASSETS = {
-    name: ((_HERE / "assets" / name).read_bytes(), media_type)
-    for name, media_type in {
-        "pay.css": "text/css; charset=utf-8",
-        "pay.js": "text/javascript; charset=utf-8",
-        "pay.svg": "image/svg+xml",
-    }.items()
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
+
+ASSETS = {path.name: (path.read_bytes(), _MEDIA_TYPES[path.suffix]) for path in (_HERE / "assets").iterdir()}
 """What the pages load, by file name: the bytes and their media type."""
+
+CONSOLE = (_HERE / "console.html").read_text(encoding="utf-8")
+"""The page to drive the simulator by; it holds no data."""
 
 _STATES: dict[str, tuple[str, str]] = {
     "created": ("Payment request", "Check the name and the amount, then approve or decline."),

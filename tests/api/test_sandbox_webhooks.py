@@ -204,6 +204,7 @@ class TestPage:
             assert inline not in answer.text
         for name, media_type in (
             ("pay.js", "text/javascript"),
+            ("base.css", "text/css"),
             ("pay.css", "text/css"),
             ("pay.svg", "image/svg+xml"),
         ):
