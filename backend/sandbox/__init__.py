@@ -68,9 +68,9 @@ The shopper's side needs no key, for the order's id cannot be guessed (128 rando
 Webhooks tell the merchant: ``POST {id, event, created_at, order, payment?, refund?}``, event ``payment.authorized``,
 ``payment.captured``, ``payment.failed``, ``refund.processed``, ``refund.failed``, ``order.closed`` or ``order.expired``.
 The order is ``{order_id, reference, amount_minor, currency, status}`` as it was then; the payment is absent from
-``order.*``, the refund from all but ``refund.*``. Headers: ``x-sandbox-event-id``, ``x-sandbox-timestamp`` (Unix seconds of this try) and
-``x-sandbox-signature``, the hex HMAC-SHA256 under the shared secret of ``{timestamp}.{event id}.{body}``. A try
-without a 2xx within 5 s is repeated later: the same body, a new timestamp and signature; after the last of the delays
-it is given up. Events may arrive more than once and out of order, and those under way are lost when the process ends.
-The faults, each a field with its default, are told in ``faults.Faults``.
+``order.*``, the refund from all but ``refund.*``. Headers: ``x-sandbox-event-id``, ``x-sandbox-timestamp`` (Unix
+seconds of this try) and ``x-sandbox-signature``, the hex HMAC-SHA256 under the shared secret of
+``{timestamp}.{event id}.{body}``. A try without a 2xx within 5 s is repeated later: the same body, a new timestamp and
+signature; after the last of the delays it is given up. Events may arrive more than once and out of order, and those
+under way are lost when the process ends. The faults, each a field with its default, are told in ``faults.Faults``.
 """

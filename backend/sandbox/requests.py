@@ -52,7 +52,7 @@ def within(limit: int) -> int:
 
 async def meet_api_faults(request: AnyRequest) -> Response[Any] | None:
     """Runs before each call of the merchant's API: the answer that a fault makes, or None where none does."""
-    if "limit" in request.query_params:  # the console's list, which works always
+    if request.url.path == "/v1/orders" and "limit" in request.query_params:  # the driver's list
         return None
     gateway: Gateway = request.app.state.gateway
     try:

@@ -6,7 +6,7 @@ import secrets
 import ssl
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Reversible
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal, NamedTuple, Self
@@ -183,8 +183,8 @@ class Webhooks:
 
     def newest(self, limit: int, order_id: str | None) -> list[Sent]:
         """The events that happened last, the last one first; of one order when it is named."""
-        ids: Iterable[str] = self._letters if order_id is None else self._of_orders.get(order_id, [])
-        return [self._letters[event_id].summary() for event_id in islice(reversed(list(ids)), limit)]
+        ids: Reversible[str] = self._letters if order_id is None else self._of_orders.get(order_id, [])
+        return [self._letters[event_id].summary() for event_id in islice(reversed(ids), limit)]
 
     def forget(self, order_id: str) -> None:
         """Drops the order's events; what is under way is still delivered, what is held is not."""
