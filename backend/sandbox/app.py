@@ -33,14 +33,14 @@ class SandboxSettings(
 ):
     """What the gateway is told at start; each field but the delays is the environment variable of its encoded name.
 
-    ``old_webhook_secret`` signs only what a fault says. ``webhook_ca`` is the path of the one certificate to trust
+    ``old_webhook_secret`` signs only what a fault says; empty, there is none. ``webhook_ca`` is the path of the one certificate to trust
     where the merchant's server is https.
     """
 
     api_key: NonEmpty
     webhook_url: HttpUrl
     webhook_secret: NonEmpty
-    old_webhook_secret: NonEmpty | None = None
+    old_webhook_secret: str = ""
     webhook_ca: str | None = None
     public_url: HttpUrl
     retry_delays_s: tuple[float, ...] = (0.5, 1, 2, 5, 10, 30, 60, 120, 300)

@@ -33,7 +33,8 @@ class Target(NamedTuple):
 
     url: str
     secret: str
-    old_secret: str | None
+    old_secret: str
+    """Empty when there is none."""
     retry_delays_s: tuple[float, ...]
     ca: str | None
     """The path of the one certificate to trust; without it the usual authorities are."""
@@ -129,7 +130,7 @@ class Webhooks:
 
     def can_sign(self, signature: Signature) -> bool:
         """Whether the secret for it is there."""
-        return signature != "older" or self._target.old_secret is not None
+        return signature != "older" or self._target.old_secret != ""
 
     def tell(
         self,
@@ -263,9 +264,13 @@ class Webhooks:
         return msgspec.structs.replace(done, status=response.status_code)
 
     def _secret(self, signature: Signature) -> str:
-        if signature == "older" and self._target.old_secret:
-            return self._target.old_secret
-        return secrets.token_hex(16) if signature == "wrong" else self._target.secret
+        match signature:
+            case "newest":
+                return self._target.secret
+            case "older":
+                return self._target.old_secret
+            case "wrong":
+                return secrets.token_hex(16)
 
 
 def _copy(letter: Letter, faults: Faults, another: Order | None) -> Copy:

@@ -172,7 +172,7 @@ class TestSignature:
         assert len(told.headers["x-sandbox-signature"]) == 64
 
     async def test_needs_the_older_secret_to_be_there(self, shop: Shop) -> None:
-        async with open_gateway(shop, old_webhook_secret=None) as gateway:
+        async with open_gateway(shop, old_webhook_secret="") as gateway:
             answer = await gateway.put("/v1/faults", json={"webhook_signature": "older"})
             assert_problem(answer, 400, "old_secret_missing")
             assert (await gateway.get("/v1/faults")).json()["webhook_signature"] == "newest"
