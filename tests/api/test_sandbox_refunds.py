@@ -106,7 +106,7 @@ class TestRefundFaults:
         assert (anew.status_code, anew.json()["status"]) == (201, "processed")
 
     async def test_stays_pending_for_its_delay(self, gateway: httpx.AsyncClient, shop: Shop) -> None:
-        await gateway.put("/v1/faults", json={"refund_delay_s": 0.3})
+        await gateway.put("/v1/faults", json={"refund_delay_s": 1})
         payment_id = await captured(gateway)
         assert (await refund(gateway, payment_id)).json()["status"] == "pending"
         await shop.received(1)
