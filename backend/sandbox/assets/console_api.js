@@ -43,6 +43,6 @@ async function refusalOf(response) {
     const { code, detail } = await response.json();
     return Object.assign(new Error(detail), { code });
   } catch {
-    return new Error(`The simulator answered with status ${response.status}.`);
+    return new Error("The answer of the simulator was cut off.");
   }
 }
