@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundE
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
-from . import driver, merchant, old_refunds, shopper
+from . import driver, merchant, shopper
 from .errors import GatewayError
 from .gateway import Gateway
 from .page import ASSETS
@@ -107,7 +107,6 @@ KEYED = [
     merchant.close_order,
     merchant.refund_payment,
     merchant.find_refund,
-    old_refunds.refund_order,
     driver.get_faults,
     driver.put_faults,
     driver.get_order_faults,
