@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from backend import documents
 from backend.accounts import Accounts
@@ -150,7 +151,8 @@ def _start_loops(services: Services, cart_log: CartLog) -> Background:
     )
     background.start("snapshots", services.carts.rooms.run_snapshots)
     background.start("idle-carts", lambda: run_abandonment(services.carts))
-    background.start("outbox", services.outbox.run)
+    for kind in services.outbox.kinds:
+        background.start(f"outbox-{kind}", partial(services.outbox.run, kind))
     background.start("payment-expiry", lambda: run_expiry(services.payments))
     background.start("reconciler", services.reconciler.run)
     return background

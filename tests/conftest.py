@@ -1,5 +1,6 @@
 """A real mongod and a real redis-server for the whole run; one database, dropped at the end."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from backend import documents
 from backend.app import create_app
 from backend.kit import mongo
 from backend.kit.embedded import EmbeddedMongo, EmbeddedRedis, free_port
+from backend.payments import Reconciler
 from backend.sandbox.app import SandboxSettings
 from backend.sandbox.app import create_app as create_sandbox
 from backend.settings import Settings
@@ -122,6 +124,16 @@ async def api(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 def project() -> Path:
     """The folder of the whole project."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def reconciler_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server asks gateways when the test says so, not by itself; to be used before `app` is made."""
+
+    async def rest(_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Reconciler, "run", rest)
 
 
 @pytest.fixture

@@ -34,6 +34,10 @@ class Till:
         """The faults of one order, all others healed."""
         await self._call("PUT", f"/v1/orders/{order_of(payment)}/faults", fields)
 
+    async def all_faults(self, **fields: object) -> None:
+        """The faults of the whole simulator; heal them again."""
+        await self._call("PUT", "/v1/faults", fields)
+
     async def approve(self, payment: Json) -> str:
         """Pay at the UPI app; the simulator's id of the payment."""
         made = await self._call("POST", f"/pay/{order_of(payment)}/approve")
@@ -55,6 +59,9 @@ class Till:
     async def order(self, payment: Json) -> Json:
         """The order as the merchant's API tells it."""
         return await self._call("GET", f"/v1/orders/{order_of(payment)}")
+
+    async def order_under(self, reference: str) -> Json:
+        return await self._call("GET", f"/v1/orders?reference={reference}")
 
     async def refunds(self, payment: Json) -> list[Json]:
         found: list[Json] = (await self.order(payment))["refunds"]

@@ -1,11 +1,10 @@
 """A small shop for tests of the API: one store, products with real check digits, people who shop and work there."""
 
-import asyncio
 import hashlib
 import hmac
 import json
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -15,7 +14,6 @@ from backend.accounts import Role, StoreRole
 from backend.catalog import Product
 from backend.catalog.barcodes import check_digit
 from backend.kit.ids import new_id
-from backend.kit.outbox import LEASE_S, OutboxDocument
 from backend.lifespan import Services
 from backend.stores import Store
 
@@ -234,17 +232,9 @@ async def deliver(app: Litestar, api: httpx.AsyncClient, event: dict[str, Any]) 
 
 
 async def settled(app: Litestar) -> None:
-    """Carry out what the outbox has for now, or wait until the server itself, which looks as well, has done so."""
-    services = services_of(app)
-    rows = OutboxDocument.get_pymongo_collection()
-    while True:
-        while await services.outbox.work_one():
-            pass
-        claimed_now = services.clock.now() + timedelta(seconds=LEASE_S)
-        within_a_ms = {"$gt": claimed_now - timedelta(milliseconds=1), "$lte": claimed_now}
-        if not await rows.find_one({"pending": True, "attempts": {"$gt": 0}, "due_at": within_a_ms}):
-            return
-        await asyncio.sleep(0.01)
+    """Carry out what the outbox has for now."""
+    while await services_of(app).outbox.work_one():
+        pass
 
 
 async def pay(app: Litestar, api: httpx.AsyncClient, trip: Trip) -> str:

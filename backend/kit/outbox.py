@@ -48,10 +48,21 @@ class OutboxDocument(Document):
         name = "outbox"
         indexes = [
             IndexModel(
-                [("due_at", pymongo.ASCENDING)], partialFilterExpression={"pending": True}, name="due"
+                [("kind", pymongo.ASCENDING), ("due_at", pymongo.ASCENDING)],
+                partialFilterExpression={"pending": True},
+                name="due_of_kind",
             ),
             IndexModel([("done_at", pymongo.ASCENDING)], expireAfterSeconds=KEPT_S, name="forget_done"),
         ]
+
+
+class _Lane:
+    """One kind of row in this process: who carries it out, one at a time, and what says that there may be work."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.turn = asyncio.Lock()
+        self.kick = asyncio.Event()
 
 
 class Outbox:
@@ -59,14 +70,13 @@ class Outbox:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._handlers: dict[str, Handler] = {}
-        self._kick = asyncio.Event()
+        self._lanes: dict[str, _Lane] = {}
 
     def on(self, kind: str, handler: Handler) -> None:
         """Name who carries out a kind of row. Every kind has exactly one handler."""
-        if kind in self._handlers:
+        if kind in self._lanes:
             raise ValueError(f"two handlers for {kind}")
-        self._handlers[kind] = handler
+        self._lanes[kind] = _Lane(handler)
 
     async def add(
         self, session: Session, kind: str, payload: Payload, delay: timedelta = timedelta(0)
@@ -78,33 +88,53 @@ class Outbox:
 
     def kick(self) -> None:
         """Look for work now instead of within a second."""
-        self._kick.set()
+        for lane in self._lanes.values():
+            lane.kick.set()
 
-    async def run(self) -> None:
-        """Work rows off until cancelled."""
+    @property
+    def kinds(self) -> list[str]:
+        """What this process carries out."""
+        return list(self._lanes)
+
+    async def run(self, kind: str) -> None:
+        """Work rows of one kind off until cancelled. One that waits for a gateway holds up no other kind."""
+        kick = self._lanes[kind].kick
         while True:
-            self._kick.clear()
-            while await self.work_one():
+            kick.clear()
+            while await self._work_one_of(kind):
                 pass
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
-                    await self._kick.wait()
+                    await kick.wait()
 
     async def work_one(self) -> bool:
-        """Claim and carry out one due row; False when none is due."""
-        rows = OutboxDocument.get_pymongo_collection()
+        """Claim and carry out one due row, after those that this process has in hand; False when none is due."""
+        for kind in self.kinds:
+            if await self._work_one_of(kind):
+                return True
+        return False
+
+    async def _work_one_of(self, kind: str) -> bool:
+        async with self._lanes[kind].turn:
+            row = await self._claim(kind)
+            if row is not None:
+                await self._carry_out(row)
+            return row is not None
+
+    async def _claim(self, kind: str) -> Payload | None:
         now = self._clock.now()
-        row = await rows.find_one_and_update(
-            {"pending": True, "due_at": {"$lte": now}, "kind": {"$in": list(self._handlers)}},
+        row: Payload | None = await OutboxDocument.get_pymongo_collection().find_one_and_update(
+            {"pending": True, "kind": kind, "due_at": {"$lte": now}},
             {"$set": {"due_at": now + timedelta(seconds=LEASE_S)}, "$inc": {"attempts": 1}},
             sort=[("due_at", pymongo.ASCENDING)],
             return_document=ReturnDocument.AFTER,
         )
-        if row is None:
-            return False
+        return row
+
+    async def _carry_out(self, row: Payload) -> None:
         try:
             async with asyncio.timeout(LEASE_S - 5):
-                await self._handlers[row["kind"]](row["payload"])
+                await self._lanes[row["kind"]].handler(row["payload"])
         except asyncio.CancelledError:
             with suppress(StorageError):
                 await self._due_in(row, 0)
@@ -117,10 +147,9 @@ class Outbox:
             )
             await self._due_in(row, min(MAX_BACKOFF_S, 0.5 * 2 ** min(row["attempts"], 10)))
         else:
-            await rows.update_one(
+            await OutboxDocument.get_pymongo_collection().update_one(
                 {"_id": row["_id"]}, {"$set": {"done_at": self._clock.now()}, "$unset": {"pending": ""}}
             )
-        return True
 
     async def _due_in(self, row: Payload, delay_s: float) -> None:
         """Give the lease back, unless it ran out and somebody else has the row."""

@@ -4,6 +4,7 @@ An event is judged before the transaction and the judgement is confirmed inside 
 payment; if the payment moved in between, all of it is judged again.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -37,7 +38,9 @@ log = logging.getLogger(__name__)
 
 CART_PAID = "cart_paid"
 """Outbox row: mark the cart paid and tell the payer. Payload `{payment_id, order_id}`."""
-TRIES = 3
+TRIES = 6
+FIRST_PAUSE_S = 0.02
+"""Before an event is judged again; doubled each time. What others committed is read once a majority has it."""
 
 
 class Outcome(StrEnum):
@@ -126,12 +129,13 @@ class Settlement:
             Unavailable: nothing was committed.
         """
         key = f"{gateway_name}:{event.event_id}"
-        for _ in range(TRIES):
+        for tried in range(TRIES):
             try:
                 outcome = await self._settle(gateway_name, key, event)
             except EventKnown:
                 return Outcome.DUPLICATE
             except (EntryKnown, _Moved):
+                await asyncio.sleep(FIRST_PAUSE_S * 2**tried)
                 continue
             except StorageError as error:
                 log.warning("event not committed", extra={"event_id": event.event_id}, exc_info=error)

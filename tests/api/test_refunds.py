@@ -13,7 +13,7 @@ from tests.factories import FakeClock
 from tests.till import Json, Till, ledger_of
 from tests.world import Person, Trip, guest, open_store, ready_to_pay, services_of, settled, staff_member
 
-pytestmark = pytest.mark.usefixtures("sandbox")
+pytestmark = pytest.mark.usefixtures("reconciler_at_rest", "sandbox")
 
 Api = httpx.AsyncClient
 _keys = (f"key-{n}" for n in range(10**6))

@@ -42,6 +42,7 @@ class Setting:
     """A kind of rows that is this test's own, and the processes that know it."""
 
     def __init__(self, database: mongo.Database, clock: FakeClock) -> None:
+        self.database = database
         self.client = database.client
         self.clock = clock
         self.kind = new_id("test")
@@ -74,7 +75,7 @@ async def setting(database: mongo.Database, clock: FakeClock) -> Setting:
 @asynccontextmanager
 async def at_work(*processes: Outbox) -> AsyncIterator[list[asyncio.Task[None]]]:
     """Their loops running."""
-    tasks = [asyncio.create_task(process.run()) for process in processes]
+    tasks = [asyncio.create_task(process.run(kind)) for process in processes for kind in process.kinds]
     try:
         yield tasks
     finally:
@@ -328,3 +329,18 @@ class TestRun:
             assert task.cancelled()
         assert handler.handled == []
         assert not await setting.done()
+
+    async def test_of_a_kind_that_waits_for_somebody_holds_up_no_other(self, setting: Setting) -> None:
+        slow, quick = Recorder(), Recorder()
+        slow.go_on.clear()
+        process = setting.process(slow)
+        other = Setting(setting.database, setting.clock)
+        process.on(other.kind, quick)
+        await setting.add(1)
+        await other.add(2)
+        async with at_work(process):
+            await slow.began.wait()
+            await until(other.done)
+            assert not await setting.done()
+            slow.go_on.set()
+            await until(setting.done)
