@@ -55,9 +55,8 @@ async def login(
     accounts: NamedDependency[Accounts],
     throttle: NamedDependency[Throttle],
 ) -> TokensOut:
-    source, contacts = source_of(request), read_contacts(data.phone, data.email)
-    known_here = await accounts.is_known_from(contacts, source)
-    (account,) = map(str, contacts.values())
+    source = source_of(request)
+    account, known_here = await accounts.whose(read_contacts(data.phone, data.email), source)
     limits = guess_limits("login", account, source, known_here=known_here)
     async with throttle.counting(*limits, wrong=WrongCredentials):
         return await accounts.login(data, source)

@@ -99,10 +99,14 @@ class Accounts:
             raise WrongCredentials
         return self._tokens(after, login_id, refresh_token)
 
-    async def is_known_from(self, contacts: Contacts, source: Source) -> bool:
-        """Whether somebody signed in to this account from there lately. Nobody's account costs the same."""
+    async def whose(self, contacts: Contacts, source: Source) -> tuple[str, bool]:
+        """What names the account of these contacts, and whether somebody signed in to it from there lately.
+
+        Either contact of an account gives the same name. Nobody's have names as well, and cost the same.
+        """
         user = await store.find_by_contacts(contacts)
-        return await store.has_login_from(user.id if user else "", self._network(source))
+        name = user.id if user else " ".join(map(str, contacts.values()))
+        return name, await store.has_login_from(name, self._network(source))
 
     async def guest(self, name: str, source: Source = UNKNOWN) -> TokensOut:
         """Make an account that only its tokens can reach, until it is registered."""
