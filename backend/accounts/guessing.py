@@ -40,19 +40,21 @@ REFRESHES = Rate(60, 60)
 """Of one login: every 15 minutes is usual, and a phone on a bad network sends one refresh several times."""
 
 
-def guess_limits(what: str, account: str, source: Source, *, known_here: bool = False) -> list[Limit]:
-    """For a try at a secret of an account, named by whatever stays the same for it.
+def address_limit(source: Source) -> Limit:
+    """For a try at any secret."""
+    return Limit(f"wrong:{source.network}", *WRONG_OF_ANYBODY)
+
+
+def account_limits(what: str, account: str, source: Source, *, from_anywhere: bool = True) -> list[Limit]:
+    """For a try at one secret of an account, named by whatever stays the same for it.
 
     Args:
-        what: which secret: the limits of one account's secrets do not mix, those of an address do.
-        known_here: whether the account was signed in to from this address.
+        what: which secret; the limits of an account's secrets do not mix.
+        from_anywhere: whether tries from other addresses count here as well.
     """
     named = f"{what}:{digest(account)[:32]}"
-    limits = [
-        Limit(f"{named}:{source.network}", *WRONG_FROM_HERE),
-        Limit(f"wrong:{source.network}", *WRONG_OF_ANYBODY),
-    ]
-    return limits if known_here else [*limits, Limit(named, *WRONG_FROM_ANYWHERE)]
+    here = Limit(f"{named}:{source.network}", *WRONG_FROM_HERE)
+    return [here, Limit(named, *WRONG_FROM_ANYWHERE)] if from_anywhere else [here]
 
 
 def registration_limits(contacts: Contacts, source: Source) -> list[Limit]:
@@ -69,9 +71,5 @@ def guest_limit(source: Source) -> Limit:
     return Limit(f"guest:{source.network}", *GUESTS)
 
 
-def refresh_limits(token: str, source: Source) -> tuple[Limit, Limit]:
-    """Of the login, which counts always; of the address, where only wrong tokens count."""
-    return (
-        Limit(f"refresh:{digest(token.partition('.')[0])[:32]}", *REFRESHES),
-        Limit(f"wrong:{source.network}", *WRONG_OF_ANYBODY),
-    )
+def refresh_limit(token: str) -> Limit:
+    return Limit(f"refresh:{digest(token.partition('.')[0])[:32]}", *REFRESHES)

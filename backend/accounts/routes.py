@@ -8,7 +8,13 @@ from litestar.types import ControllerRouterHandler
 
 from backend.accounts.contacts import read_contacts
 from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
-from backend.accounts.guessing import guess_limits, guest_limit, refresh_limits, registration_limits
+from backend.accounts.guessing import (
+    account_limits,
+    address_limit,
+    guest_limit,
+    refresh_limit,
+    registration_limits,
+)
 from backend.accounts.routes_devices import DEVICE_ROUTES
 from backend.accounts.routes_logins import LOGIN_ROUTES
 from backend.accounts.routes_staff import STAFF_ROUTES
@@ -55,11 +61,15 @@ async def login(
     accounts: NamedDependency[Accounts],
     throttle: NamedDependency[Throttle],
 ) -> TokensOut:
-    source = source_of(request)
-    account, known_here = await accounts.whose(read_contacts(data.phone, data.email), source)
-    limits = guess_limits("login", account, source, known_here=known_here)
-    async with throttle.counting(*limits, wrong=WrongCredentials):
-        return await accounts.login(data, source)
+    source, contacts = source_of(request), read_contacts(data.phone, data.email)
+    contact = " ".join(map(str, contacts.values()))
+    # Most guessers are refused before MongoDB is asked.
+    at_first = account_limits("contact", contact, source, from_anywhere=False)
+    async with throttle.counting(address_limit(source), *at_first, wrong=WrongCredentials):
+        account, known_here = await accounts.whose(contacts, source)
+        limits = account_limits("login", account, source, from_anywhere=not known_here)
+        async with throttle.counting(*limits, wrong=WrongCredentials):
+            return await accounts.login(data, source)
 
 
 @post(
@@ -96,9 +106,8 @@ async def refresh(
     accounts: NamedDependency[Accounts],
     throttle: NamedDependency[Throttle],
 ) -> TokensOut:
-    of_login, of_address = refresh_limits(data.refresh_token, source_of(request))
-    await throttle.count(of_login)
-    async with throttle.counting(of_address, wrong=NotAuthenticated):
+    await throttle.count(refresh_limit(data.refresh_token))
+    async with throttle.counting(address_limit(source_of(request)), wrong=NotAuthenticated):
         return await accounts.refresh(data.refresh_token)
 
 

@@ -9,7 +9,7 @@ from litestar.params import JSONBody, PathParameter
 
 from backend.accounts.contacts import read_contacts
 from backend.accounts.guards import BEARER, Caller, MaybeCaller, signed_in
-from backend.accounts.guessing import guess_limits
+from backend.accounts.guessing import account_limits, address_limit
 from backend.accounts.schemas import LoginOut, PasswordIn, TokensOut
 from backend.accounts.schemas_staff import SetPasswordIn
 from backend.accounts.service import Accounts
@@ -76,8 +76,9 @@ async def change_password(
     accounts: NamedDependency[Accounts],
     throttle: NamedDependency[Throttle],
 ) -> None:
-    limits = guess_limits("password", request.user.user_id, source_of(request))
-    async with throttle.counting(*limits, wrong=WrongCredentials):
+    source = source_of(request)
+    limits = account_limits("password", request.user.user_id, source)
+    async with throttle.counting(address_limit(source), *limits, wrong=WrongCredentials):
         await accounts.change_password(request.user, data)
 
 
@@ -96,8 +97,8 @@ async def set_password(
     throttle: NamedDependency[Throttle],
 ) -> TokensOut:
     source = source_of(request)
-    limits = guess_limits("code", read_contacts(None, data.email)["email"], source)
-    async with throttle.counting(*limits, wrong=WrongCredentials):
+    limits = account_limits("code", read_contacts(None, data.email)["email"], source)
+    async with throttle.counting(address_limit(source), *limits, wrong=WrongCredentials):
         return await accounts.set_password(data, source)
 
 
