@@ -1,5 +1,6 @@
 """An open socket ends with the login that it came by, in whichever process it is."""
 
+import asyncio
 import time
 from typing import Any, NamedTuple
 
@@ -92,6 +93,29 @@ class TestEndedLogin:
         await closes_in_time(left)
         await moved.scan(home.barcode)
         await moved.hang_up()
+
+    async def test_that_ends_while_its_phone_comes_in_closes_it_too(
+        self, apps: list[Litestar], addresses: list[str], home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It ends after the token was read, and is told of before the phone is in the room."""
+        carts, told, home_login = services_of(apps[1]).carts, asyncio.Event(), await login_id(home.lost)
+        current, end_logins = carts.current, carts.rooms._sockets.end_logins
+
+        async def current_later(user_id: str, session_id: str) -> Any:
+            found = await current(user_id, session_id)
+            await home.lost.post("/auth/logout")
+            await told.wait()
+            return found
+
+        def tell(ended: frozenset[str]) -> None:
+            end_logins(ended)
+            if home_login in ended:
+                told.set()
+
+        monkeypatch.setattr(carts, "current", current_later)
+        monkeypatch.setattr(carts.rooms._sockets, "end_logins", tell)
+        phone = await pick_up(addresses[1], home.session_id, home.lost.token)
+        await closes_in_time(phone)
 
 
 async def test_a_gate_device_gets_no_cart(
