@@ -24,7 +24,7 @@ WRONG_FROM_HERE = Rate(10, 600)
 """Wrong tries of one account from one address: more than somebody needs who mixes up their passwords."""
 WRONG_FROM_ANYWHERE = Rate(100, 600)
 """Wrong tries of one account from all addresses, where nobody signed in to it before: 14,400 a day, so that the 10**6
-guesses that a password is good for (`passwords`) take 70 days of being seen. It holds for ten minutes, and not at the
+guesses that a password is good for (`strength`) take 70 days of being seen. It holds for ten minutes, and not at the
 addresses from which the account was signed in to lately: who attacks an account does not shut its owner out there."""
 WRONG_OF_ANYBODY = Rate(120, 60)
 """Wrong tries of all accounts from one address. A shop's shoppers together are wrong less often; a guesser among them
