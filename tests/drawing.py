@@ -1,7 +1,9 @@
-"""Turns the server's QR codes into pictures, for a reader that knows nothing of how they were made."""
+"""Turns the server's QR codes into pictures, and reads them by what knows nothing of how they were made."""
 
+import random
 import re
 
+import zxingcpp
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 
@@ -27,10 +29,22 @@ def photograph(
         width: of the code in the photograph, pixels.
         blur: standard deviation, pixels.
         angle: degrees.
-        brightness: of white, as a share of full; black is not quite black, and there is noise.
+        brightness: of white, as a share of full; black is not quite black, and there is noise, always the same.
     """
     small = picture.resize((width, width), Image.Resampling.LANCZOS)
     dim = small.point([int(brightness * (0.12 * 255 + 0.88 * value)) for value in range(256)])
     turned = dim.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=int(brightness * 0.6 * 255))
     blurred = turned.filter(ImageFilter.GaussianBlur(blur))
-    return ImageChops.add(blurred, Image.effect_noise(blurred.size, 6), 1, -128)
+    grain = random.Random(1).randbytes(blurred.width * blurred.height)
+    noise = Image.frombytes("L", blurred.size, grain).point([value // 12 for value in range(256)])
+    return ImageChops.add(blurred, noise, 1, -10)
+
+
+def read_qr(picture: Image.Image) -> list[str]:
+    """The texts of all QR codes in it. Of 500 codes, the reader sees a striped code of four digits in about one."""
+    return [
+        code.text
+        for code in zxingcpp.read_barcodes(
+            picture, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+        )
+    ]

@@ -60,7 +60,7 @@ class ExitPassDocument(Document):
 class GateEventDocument(Document):
     """A row of the audit trail, never changed once answered; `store_events.GateEvent` says what is in it.
 
-    A scan's `_id` is its store, gate and nonce: the unique key that lets one answer to it exist.
+    A scan's `_id` is its store, gate, kind and nonce: the unique key that lets one answer to it exist.
     """
 
     id: str  # type: ignore[assignment]

@@ -1,6 +1,6 @@
 """Judging passes at the gate, each scan once and for ever, and the audit trail of it.
 
-A scan is a row of the trail, with store, gate and nonce as its key. The row is there before a pass is used up for it,
+A scan is a row of the trail, with store, gate, kind and nonce as its key. The row is there before a pass is used up for it,
 which is one update of the pass that names the scan, and gets its answer once, afterwards. Whoever sends the same
 scan again, or at the same time, reads that answer; a row that was left without one is answered then, as of the time
 when it was written. So a scan may be cut off anywhere and sent again.
@@ -70,7 +70,7 @@ class Gate:
         if not _may_scan(principal, scan):
             raise errors.Forbidden
         row = GateEvent(
-            event_id=store_events.scan_id(scan.store_id, scan.gate_id, scan.nonce),
+            event_id=store_events.scan_id(scan.store_id, scan.gate_id, kind, scan.nonce),
             kind=kind,
             at=self._clock.now(),
             store_id=scan.store_id,
@@ -78,7 +78,7 @@ class Gate:
             by_name=principal.name,
             gate_id=scan.gate_id,
             nonce=scan.nonce,
-            digest=digest(f"{kind} {scan.token}"),
+            digest=digest(scan.token),
         )
         seen = await self._look(scan, row)
         told = _judged(row, seen)

@@ -92,7 +92,7 @@ async def verify_pass(data: JSONBody[ScanIn], request: Caller, gate: NamedDepend
     tags=["Exit"],
     operation_id="releasePass",
     summary="Let a checked shopper out",
-    description="After the verdict `check` and a look into the bag, with a nonce of its own. Uses the pass up. A pass to "
+    description="After the verdict `check` and a look into the bag, with the scan's nonce or another. Uses the pass up. A pass to "
     "which no gate of the store said `check` is refused: `not_checked`.",
 )
 async def release_pass(data: JSONBody[ScanIn], request: Caller, gate: NamedDependency[Gate]) -> VerdictOut:

@@ -16,7 +16,7 @@ class GateEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened at a gate, or to what gates go by.
 
     Attributes:
-        event_id: store, gate and nonce of a scan, else an id of its own.
+        event_id: store, gate, kind and nonce of a scan, else an id of its own.
         by, by_name: who did it; no name where nobody was asked.
         verdict, code: what was answered; neither while a scan that may open is on its way.
         order: what the gate was shown of the order, as its answer must be the same if it is asked again.
@@ -46,9 +46,9 @@ def new_event_id() -> str:
     return new_id("gev")
 
 
-def scan_id(store_id: str, gate_id: str, nonce: str) -> str:
+def scan_id(store_id: str, gate_id: str, kind: EventKind, nonce: str) -> str:
     """The `_id` of a scan's row. Neither store nor gate can hold a colon; no `gev_…` holds one."""
-    return f"{store_id}:{gate_id}:{nonce}"
+    return f"{store_id}:{gate_id}:{kind}:{nonce}"
 
 
 async def add(event: GateEvent, session: Session | None = None) -> None:

@@ -50,7 +50,7 @@ const SHARDED = {
   // Issued, renewed and used up by `_id`, the order: one shard decides who was first.
   exit_passes: { _id: "hashed" },
 
-  // A scan's answer, decided by its unique `_id`: store, gate, nonce. A trail is asked of all shards, by index.
+  // A scan's answer, decided by its unique `_id`: store, gate, kind, nonce. A trail is asked of all shards, by index.
   gate_events: { _id: "hashed" },
 
   // One entry of a kind an order: the unique index decides the key. A balance is summed up on all shards, by index.
