@@ -8,8 +8,9 @@ import pytest
 from litestar import Litestar
 
 from backend.accounts import Role
-from backend.exits import Author, PassStatus
-from backend.kit.mongo import Session, in_transaction
+from backend.exits import Author, PassStatus, store
+from backend.exits.rules import Pass, Use
+from backend.kit.mongo import Session, StorageError, in_transaction
 from tests.factories import FakeClock
 from tests.gates import accepted, at_the_gate, gate_of, generate, spellings
 from tests.world import open_store, services_of
@@ -57,8 +58,7 @@ class TestRepeat:
 
     async def test_of_two_tokens_with_one_nonce_at_once_uses_up_one(self, app: Litestar, api: Api) -> None:
         trip, issued, gate = await at_the_gate(app, api)
-        store = {"store_id": trip.store.store_id}
-        _, other, _ = await at_the_gate(app, api, **store)
+        _, other, _ = await at_the_gate(app, api, store_id=trip.store.store_id)
         calls = [
             gate.guard.call("POST", "/gate/verify", json=gate.body(token, "same"))
             for token in (issued["token"], other["token"]) * 5
@@ -77,6 +77,67 @@ class TestRepeat:
         assert answers[0]["verdict"] == "open"
         rows = await trail(app, api, trip.store.store_id)
         assert [row["code"] for row in rows if row["kind"] == "verify"] == ["ok"]
+
+
+class TestCutOff:
+    """A scan whose process died after its row was written, before or after the pass was used up."""
+
+    @pytest.mark.parametrize("used", [False, True])
+    async def test_is_finished_by_the_scan_sent_again(
+        self, app: Litestar, api: Api, monkeypatch: pytest.MonkeyPatch, clock: FakeClock, used: bool
+    ) -> None:
+        trip, issued, gate = await at_the_gate(app, api)
+        really = store.use_once
+
+        async def dies(order_id: str, use: Use) -> Pass | None:
+            if used:
+                await really(order_id, use)
+            raise StorageError
+
+        with monkeypatch.context() as dying:
+            dying.setattr(store, "use_once", dies)
+            lost = await gate.guard.call("POST", "/gate/verify", json=gate.body(issued["token"], "n1"))
+        assert lost.status_code == 503
+        (row,) = [row for row in await trail(app, api, trip.store.store_id) if row["kind"] == "verify"]
+        assert (row["nonce"], row["verdict"]) == ("n1", None)
+        clock.advance(seconds=2)
+        opened = await gate.full(issued["token"], "n1")
+        assert (opened["verdict"], opened["order"]["used_gate"]) == ("open", "gate-1")
+        assert await gate.full(issued["token"], "n1") == opened
+        assert await gate.scan(issued["token"]) == ("refuse", "already_used")
+
+    async def test_counts_as_of_when_it_came(
+        self, app: Litestar, api: Api, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+    ) -> None:
+        """A gate that was not answered in the last second asks again."""
+        _, issued, gate = await at_the_gate(app, api)
+        clock.advance(minutes=29, seconds=58)
+        await gate.guard.refresh()
+
+        async def dies(*_: object) -> None:
+            raise StorageError
+
+        with monkeypatch.context() as dying:
+            dying.setattr(store, "use_once", dies)
+            await gate.guard.call("POST", "/gate/verify", json=gate.body(issued["token"], "n1"))
+        clock.advance(seconds=5)
+        assert await gate.scan(issued["token"], "n2") == ("refuse", "pass_expired")
+        assert await gate.scan(issued["token"], "n1") == ("open", "ok")
+
+    async def test_is_refused_when_another_gate_was_faster(
+        self, app: Litestar, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, issued, gate = await at_the_gate(app, api)
+
+        async def dies(*_: object) -> None:
+            raise StorageError
+
+        with monkeypatch.context() as dying:
+            dying.setattr(store, "use_once", dies)
+            await gate.guard.call("POST", "/gate/verify", json=gate.body(issued["token"], "n1"))
+        assert await gate.beside("gate-2").scan(issued["token"]) == ("open", "ok")
+        late = await gate.full(issued["token"], "n1")
+        assert (late["code"], late["order"]["used_gate"]) == ("already_used", "gate-2")
 
 
 class TestFiftyGates:
