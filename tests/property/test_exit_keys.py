@@ -26,7 +26,7 @@ SEEDS = range(20)
 STEPS = 120
 TTL = timedelta(minutes=30)
 JUMPS = [timedelta(**jump) for jump in ({"seconds": 1}, {"seconds": 7}, {"minutes": 5}, {"minutes": 29})]
-LONG_JUMPS = [timedelta(**jump) for jump in ({"hours": 11}, {"hours": 22}, {"days": 9}, {"days": 70})]
+LONG_JUMPS = [timedelta(**jump) for jump in ({"hours": 11}, {"hours": 22}, {"days": 2}, {"days": 9})]
 FETCHED_EVERY = timedelta(hours=23)
 NOTICED = timedelta(seconds=5)
 
@@ -64,11 +64,13 @@ class Shop:
         await self._advance(self.rng.choice(JUMPS))
 
     async def wait_long(self) -> None:
-        """Until the keys' time comes, more often than not."""
+        """Until the keys' time comes, more often than not. Every few hours somebody shops."""
         left = self.rng.choice(LONG_JUMPS)
         while left:
-            part = min(left, timedelta(hours=12))
+            part = min(left, timedelta(hours=self.rng.choice([5, 9])))
             await self._advance(part)
+            await self.issue()
+            await self.verify()
             left -= part
 
     async def _advance(self, by: timedelta) -> None:
