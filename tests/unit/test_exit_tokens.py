@@ -59,8 +59,8 @@ def test_reads_from_near_and_far(token: str, width: int, blur: float, brightness
 
 
 def test_reads_through_glare(token: str) -> None:
-    """A white spot over 4 % of the picture."""
+    """A white spot over 8 % of the picture; error correction level L gives up at 6 %."""
     picture = photograph(draw(qr_svg(token)), width=400, blur=1.0, angle=0, brightness=0.6)
-    middle, half = picture.width // 2, picture.width // 10
+    middle, half = picture.width // 2, picture.width // 7
     picture.paste(255, (middle - half, middle - half, middle + half, middle + half))
     assert read_qr(picture) == [token]
