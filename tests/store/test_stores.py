@@ -10,7 +10,7 @@ from litestar.di import Provide
 
 from backend.errors import StoreNotFound
 from backend.problems import EXCEPTION_HANDLERS
-from backend.stores import ROUTES, BudgetRule, Store, Stores
+from backend.stores import MAX_STORE_ID, ROUTES, BudgetRule, Store, Stores
 from tests.factories import FakeClock
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -52,6 +52,11 @@ class TestGet:
         store = make_store("sto_given")
         await stores.put(store)
         assert await stores.get("sto_given") == store
+
+    async def test_takes_no_id_that_would_make_passes_too_long(self, stores: Stores) -> None:
+        await stores.put(make_store("s" * MAX_STORE_ID))
+        with pytest.raises(ValueError, match="14 characters"):
+            await stores.put(make_store("s" * (MAX_STORE_ID + 1)))
 
     async def test_refuses_an_unknown_store(self, stores: Stores) -> None:
         with pytest.raises(StoreNotFound):
