@@ -136,10 +136,10 @@ class TestMemory:
     ) -> None:
         monkeypatch.setattr(book, "KEPT_FINAL_ORDERS", 1)
         async with open_gateway(shop) as gateway:
-            await gateway.put("/v1/faults", json={"refund_delay_s": 0.2})
-            await refund(gateway, await captured(gateway))
+            await gateway.put("/v1/faults", json={"refund_delay_s": 1})
+            await refund(gateway, await captured(gateway, expires_in_s=1))
             await make_paid(gateway, reference="bill-0002")
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.2)
             told = [sent.event["event"] for sent in await shop.received(2)]
         assert told == ["payment.captured"] * 2
         assert not [record for record in caplog.records if record.levelname == "ERROR"]
