@@ -58,7 +58,7 @@ class Supervisor:
         self._start("server", local.server_command(options, certificate), told)
         self._wait_for("/health/live", options.simulator_port, None)
         self._wait_for("/health/ready", options.port, certificate)
-        self._announce(kept["demo_password"])
+        self._announce(kept)
         while True:
             self._check()
             time.sleep(0.2)
@@ -99,8 +99,8 @@ class Supervisor:
                 raise LocalError(f"Port {port} is not ready after {READY_TIMEOUT_S:.0f} s; see {self._logs}.")
             time.sleep(0.05)
 
-    def _announce(self, password: str) -> None:
-        say(local.announcement(self.options, password))
+    def _announce(self, kept: dict[str, str]) -> None:
+        say(local.announcement(self.options, kept))
         for line in local.qr_text(self.options.public_url).splitlines():
             say(f"\033[40;97m{line}\033[0m" if sys.stdout.isatty() else line)
         say(f"Logs are in {self._logs}. Ctrl-C stops everything.")

@@ -26,7 +26,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = "0.0.0.0"  # noqa: S104 - what `--https` asks for
-SECRET_NAMES = ("qless_secret", "sandbox_api_key", "sandbox_webhook_secret", "demo_password")
+SECRET_NAMES = (
+    "qless_secret",
+    "sandbox_api_key",
+    "sandbox_webhook_secret",
+    "sandbox_old_webhook_secret",
+    "demo_password",
+)
 EASY_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 SHOPPER = "+919000000001"
 STAFF = ("gate", "cashier", "supervisor", "manager")
@@ -258,11 +264,14 @@ def environment(
         "QLESS_SECRET": kept["qless_secret"],
         "QLESS_SANDBOX_URL": simulator,
         "QLESS_SANDBOX_API_KEY": kept["sandbox_api_key"],
-        "QLESS_SANDBOX_WEBHOOK_SECRETS": kept["sandbox_webhook_secret"],
+        "QLESS_SANDBOX_WEBHOOK_SECRETS": ",".join(
+            (kept["sandbox_webhook_secret"], kept["sandbox_old_webhook_secret"])
+        ),
         "QLESS_DEMO_PASSWORD": kept["demo_password"],
         "SANDBOX_API_KEY": kept["sandbox_api_key"],
         "SANDBOX_WEBHOOK_URL": f"{options.own_url}/payment/webhook/sandbox",
         "SANDBOX_WEBHOOK_SECRET": kept["sandbox_webhook_secret"],
+        "SANDBOX_OLD_WEBHOOK_SECRET": kept["sandbox_old_webhook_secret"],
         "SANDBOX_PUBLIC_URL": f"http://{options.public_host}:{options.simulator_port}",
     }
     if certificate is not None:
@@ -304,16 +313,17 @@ def _uvicorn(factory: str, host: str, port: int) -> list[str]:
     ]
 
 
-def announcement(options: Options, password: str) -> str:
-    """What to open and how to sign in."""
+def announcement(options: Options, kept: dict[str, str]) -> str:
+    """What to open and how to sign in. `kept` are the secrets of `load_secrets`."""
     staff = "\n".join(f"  {name}@demo.qless.example" for name in STAFF)
     hint = "" if options.https else "\nPhones scan over https alone: start with --https for them.\n"
     return f"""
 Server     {options.public_url}
 API        {options.public_url}/schema
-Simulator  http://{options.public_host}:{options.simulator_port}
+Simulator  http://{options.public_host}:{options.simulator_port}/console
+           with the key {kept["sandbox_api_key"]}
 
-Sign in with the password {password} as
+Sign in with the password {kept["demo_password"]} as
   {SHOPPER} (shopper, host of the family)
 {staff}
 {hint}"""

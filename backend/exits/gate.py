@@ -161,8 +161,7 @@ async def _settle(row: GateEvent, seen: _Seen) -> GateEvent:
 
 def _may_scan(principal: Principal, scan: ScanIn) -> bool:
     """Gate staff at every gate of their store; a device at its own gate alone."""
-    own_gate = getattr(principal, "gate_id", None)
-    return principal.works_at(scan.store_id, Role.GATE) and own_gate in {None, scan.gate_id}
+    return principal.works_at(scan.store_id, Role.GATE) and principal.gate_id in {None, scan.gate_id}
 
 
 async def _first(row: GateEvent) -> GateEvent:

@@ -23,6 +23,7 @@ from backend.exits.schemas import (
     VerdictOut,
 )
 from backend.exits.service import Exits
+from backend.kit.idempotency import Idempotency, OptionalKey
 from backend.kit.schema import ID_PATTERN
 
 StoreId = Annotated[
@@ -50,9 +51,16 @@ PageSize = Annotated[int, QueryParameter(ge=1, le=200, description="Rows a page.
     "says `pass_expired` or `key_withdrawn`.",
 )
 async def generate_pass(
-    data: JSONBody[GenerateIn], request: Caller, exits: NamedDependency[Exits]
+    data: JSONBody[GenerateIn],
+    request: Caller,
+    exits: NamedDependency[Exits],
+    idempotency: NamedDependency[Idempotency],
+    idempotency_key: OptionalKey = None,
 ) -> PassOut:
-    return await exits.generate(request.user, data.order_id)
+    async def work(_: str) -> PassOut:
+        return await exits.generate(request.user, data.order_id)
+
+    return await idempotency.once(idempotency_key, request.user.user_id, "generate", data, PassOut, work)
 
 
 @post(

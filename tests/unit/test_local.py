@@ -196,11 +196,13 @@ class TestEnvironment:
 
 class TestAnnouncement:
     def test_tells_addresses_and_sign_ins(self) -> None:
-        text = local.announcement(make_options(port=9000), "the-password")
+        kept = {"demo_password": "the-password", "sandbox_api_key": "the-key"}
+        text = local.announcement(make_options(port=9000), kept)
         for part in (
             "http://127.0.0.1:9000",
             "http://127.0.0.1:9000/schema",
-            "http://127.0.0.1:9001",
+            "http://127.0.0.1:9001/console",
+            "the-key",
             "the-password",
             local.SHOPPER,
             "gate@demo.qless.example",
