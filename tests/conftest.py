@@ -19,6 +19,7 @@ from backend.sandbox.app import SandboxSettings
 from backend.sandbox.app import create_app as create_sandbox
 from backend.settings import Settings
 from tests.factories import FakeClock
+from tests.money import judge_money
 from tests.support import running, serving
 from tests.till import Till
 from tests.world import SANDBOX_SECRET
@@ -78,6 +79,7 @@ async def database(settings: Settings) -> AsyncIterator[mongo.Database]:
     database = mongo.open_database(client, settings.qless_database)
     await documents.prepare(database)
     yield database
+    assert await judge_money(database) == [], "R15, over all that the tests paid and gave back"
     await client.drop_database(settings.qless_database)
     await client.close()
 

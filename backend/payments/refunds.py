@@ -103,7 +103,9 @@ class Refunds:
 
     async def give_back(self, session: Session, payment: Payment, event: GatewayEvent) -> None:
         """Return a second capture whole, in the transaction that enters it. The payment goes on as it is."""
-        of_another = msgspec.structs.replace(payment, gateway_payment_id=event.gateway_payment_id)
+        of_another = msgspec.structs.replace(
+            payment, gateway_payment_id=event.gateway_payment_id, order_id=None
+        )
         cause = RefundCause.SECOND_CAPTURE
         refund = self._refund(of_another, new_id("rfd"), event.amount_minor, cause, str(cause), None)
         await store.insert_refund(session, refund)

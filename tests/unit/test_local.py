@@ -181,7 +181,8 @@ class TestEnvironment:
     def test_server_and_simulator_share_what_they_must(self) -> None:
         told = make_environment(make_options(port=9000))
         assert told["SANDBOX_API_KEY"] == told["QLESS_SANDBOX_API_KEY"]
-        assert told["SANDBOX_WEBHOOK_SECRET"] == told["QLESS_SANDBOX_WEBHOOK_SECRETS"]
+        both = [told["SANDBOX_WEBHOOK_SECRET"], told["SANDBOX_OLD_WEBHOOK_SECRET"]]
+        assert told["QLESS_SANDBOX_WEBHOOK_SECRETS"].split(",") == both
         assert told["QLESS_SANDBOX_URL"] == "http://127.0.0.1:9001"
         assert told["SANDBOX_WEBHOOK_URL"] == "http://127.0.0.1:9000/payment/webhook/sandbox"
 
