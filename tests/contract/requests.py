@@ -1,0 +1,315 @@
+"""A valid request for each route and each command of the access table: what succeeds for whoever may.
+
+`REQUESTS` and `COMMANDS` hold one function a row. It is given the row's scene and who is about to ask, and may first make
+what the request needs, such as a line to remove.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from backend.kit.ids import new_id
+from tests.contract.access import Who
+from tests.contract.scene import CUSTOMER, Json, Scene
+from tests.world import PASSWORD, gateway_event, services_of, signed
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request.
+
+    Attributes:
+        about: the id in it of what must look to strangers as if it did not exist.
+        shows: fields of the answer when it succeeds.
+        hides: what nobody but the owner may find in the answer.
+    """
+
+    method: str
+    path: str
+    json: Json | None = None
+    about: str = ""
+    shows: Json = field(default_factory=dict)
+    hides: str = ""
+    more: Json = field(default_factory=dict)
+
+
+Requests = Callable[[Scene, Who], Awaitable[Ask]]
+Commands = Callable[[Scene, Who], Awaitable[Json]]
+"""The fields of a frame beside `type` and `id`."""
+REQUESTS: dict[str, Requests] = {}
+COMMANDS: dict[str, Commands] = {}
+
+
+def request_for(name: str) -> Callable[[Requests], Requests]:
+    """Take a function as the request of the row of this name."""
+
+    def take(make: Requests) -> Requests:
+        REQUESTS[name] = make
+        return make
+
+    return take
+
+
+def _open(name: str, path: str) -> None:
+    """A route that takes nothing but its path, and is about nothing that anybody owns."""
+
+    async def make(scene: Scene, who: Who) -> Ask:
+        product = scene.shop.products[0]
+        return Ask(
+            "GET",
+            path.format(
+                store_id=scene.shop.store.store_id, barcode=product.barcode, category=product.category
+            ),
+        )
+
+    REQUESTS[name] = make
+
+
+_open("me", "/auth/me")
+_open("listStores", "/stores")
+_open("getStore", "/stores/{store_id}")
+_open("listMarkets", "/markets")
+_open("listProducts", "/products")
+_open("searchProducts", "/products/search?q=thing")
+_open("listFeaturedProducts", "/products/featured")
+_open("listProductsOfCategory", "/products/category/{category}")
+_open("getProduct", "/products/{barcode}")
+_open("search", "/search?q=thing")
+_open("listCategories", "/categories")
+_open("exitKeys", "/.well-known/jwks.json")
+_open("live", "/health/live")
+_open("ready", "/health/ready")
+
+
+@request_for("register")
+async def _(scene: Scene, who: Who) -> Ask:
+    body = {"name": "Asha", "email": f"{new_id('asha')}@example.com", "password": PASSWORD}
+    return Ask("POST", "/auth/register", body)
+
+
+@request_for("login")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("POST", "/auth/login", {"email": CUSTOMER, "password": PASSWORD})
+
+
+@request_for("guest")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("POST", "/auth/guest", {"name": "Ravi"})
+
+
+@request_for("refresh")
+async def _(scene: Scene, who: Who) -> Ask:
+    tokens = (await scene.shop.api.post("/auth/guest")).json()
+    return Ask("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+
+
+@request_for("logout")
+async def _(scene: Scene, who: Who) -> Ask:
+    """The shop's people are needed again: others of their kind sign out for them."""
+    if who in scene.shop.people:
+        scene.people[who] = await scene.shop.another(who)
+    return Ask("POST", "/auth/logout")
+
+
+@request_for("getProduct+session")
+async def _(scene: Scene, who: Who) -> Ask:
+    path = f"/products/{scene.barcode}?session_id={scene.session_id}"
+    return Ask("GET", path, about=scene.session_id)
+
+
+@request_for("startSession")
+async def _(scene: Scene, who: Who) -> Ask:
+    body = {"store_id": scene.shop.store.store_id, "budget_limit_minor": 1000}
+    user_id = scene.people[who].user_id if who in scene.people else None
+    return Ask("POST", "/session/start", body, shows={"host_user_id": user_id})
+
+
+@request_for("joinSession")
+async def _(scene: Scene, who: Who) -> Ask:
+    """By the link that they know: whoever was shown out knows the one of before."""
+    token = scene.old_join_token if who is Who.REMOVED else scene.join_token
+    return Ask("POST", "/session/join", {"token": token}, about=token)
+
+
+@request_for("getSession")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("GET", f"/session/{scene.session_id}", about=scene.session_id)
+
+
+@request_for("renewJoinLink")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("POST", f"/session/{scene.session_id}/join-link", about=scene.session_id)
+
+
+@request_for("endJoinLink")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("DELETE", f"/session/{scene.session_id}/join-link", about=scene.session_id)
+
+
+@request_for("restoreSession")
+async def _(scene: Scene, who: Who) -> Ask:
+    await scene.abandon()
+    return Ask(
+        "POST", f"/session/{scene.session_id}/restore", about=scene.session_id, shows={"status": "active"}
+    )
+
+
+@request_for("addItem")
+async def _(scene: Scene, who: Who) -> Ask:
+    body = {"session_id": scene.session_id, "barcode": scene.barcode}
+    return Ask("POST", "/cart/add", body, about=scene.session_id)
+
+
+@request_for("removeItem")
+async def _(scene: Scene, who: Who) -> Ask:
+    body = {"session_id": scene.session_id, "line_id": await scene.line_of(scene.owner)}
+    return Ask("POST", "/cart/remove", body, about=scene.session_id)
+
+
+@request_for("calculate")
+async def _(scene: Scene, who: Who) -> Ask:
+    await scene.line_of(scene.owner)
+    return Ask("POST", "/checkout/calculate", {"session_id": scene.session_id}, about=scene.session_id)
+
+
+@request_for("initiatePayment")
+async def _(scene: Scene, who: Who) -> Ask:
+    to_pay = (await scene.trip()).to_pay
+    return Ask("POST", "/payment/initiate", to_pay, about=to_pay["quote_id"], shows={"status": "pending"})
+
+
+@request_for("getPayment")
+async def _(scene: Scene, who: Who) -> Ask:
+    payment_id = (await scene.payment())["payment_id"]
+    return Ask("GET", f"/payment/{payment_id}", about=payment_id)
+
+
+async def _webhook(scene: Scene, path: str) -> Ask:
+    event = gateway_event(await scene.payment(), "payment.failed", status="failed")
+    return Ask("POST", path, more=signed(event, services_of(scene.shop.app).clock.now()))
+
+
+@request_for("receiveSandboxWebhook")
+async def _(scene: Scene, who: Who) -> Ask:
+    return await _webhook(scene, "/payment/webhook")
+
+
+@request_for("receiveWebhook")
+async def _(scene: Scene, who: Who) -> Ask:
+    return await _webhook(scene, "/payment/webhook/sandbox")
+
+
+@request_for("orderHistory")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("GET", "/orders/history", hides=await scene.order())
+
+
+@request_for("rewardsBalance")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("GET", "/rewards/balance", hides=await scene.order())
+
+
+@request_for("getOrder")
+async def _(scene: Scene, who: Who) -> Ask:
+    order_id = await scene.order()
+    return Ask("GET", f"/orders/{order_id}", about=order_id)
+
+
+@request_for("generatePass")
+async def _(scene: Scene, who: Who) -> Ask:
+    order_id = await scene.order()
+    return Ask("POST", "/exit-pass/generate", {"order_id": order_id}, about=order_id)
+
+
+async def _scan(scene: Scene, path: str) -> Ask:
+    """Each pass opens a gate once."""
+    order_id = await scene.another_order()
+    issued = await scene.owner.post("/exit-pass/generate", {"order_id": order_id})
+    store_id = scene.shop.store.store_id
+    body = {"store_id": store_id, "gate_id": "gate-1", "token": issued["token"], "nonce": new_id("scan")}
+    return Ask("POST", path, body, about=store_id, shows={"verdict": "open"})
+
+
+@request_for("verifyPass")
+async def _(scene: Scene, who: Who) -> Ask:
+    return await _scan(scene, "/gate/verify")
+
+
+@request_for("releasePass")
+async def _(scene: Scene, who: Who) -> Ask:
+    return await _scan(scene, "/gate/release")
+
+
+def command_for(name: str) -> Callable[[Commands], Commands]:
+    """Take a function as the command of the row of this name."""
+
+    def take(make: Commands) -> Commands:
+        COMMANDS[name] = make
+        return make
+
+    return take
+
+
+def _plain(name: str) -> None:
+    """A frame that says nothing but its type."""
+
+    async def make(scene: Scene, who: Who) -> Json:
+        return {}
+
+    COMMANDS[name] = make
+
+
+_plain("hello")
+_plain("ping")
+_plain("leave")
+
+
+@command_for("add")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"barcode": scene.barcode}
+
+
+@command_for("set_quantity")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"line_id": await scene.line_of(scene.owner), "qty": 3}
+
+
+@command_for("remove")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"line_id": await scene.line_of(scene.owner)}
+
+
+@command_for("approve")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"line_id": await scene.waiting_line()}
+
+
+@command_for("decline")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"line_id": await scene.waiting_line()}
+
+
+@command_for("undo")
+async def _(scene: Scene, who: Who) -> Json:
+    if who in {Who.OWNER, Who.MEMBER}:
+        await scene.line_of(scene.people[who])
+    return {}
+
+
+@command_for("set_budget")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"limit_minor": 5000}
+
+
+@command_for("set_role")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"member": (await scene.newcomer()).user_id, "role": "child"}
+
+
+@command_for("remove_member")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"member": (await scene.newcomer()).user_id}
+
+
+@command_for("hand_over")
+async def _(scene: Scene, who: Who) -> Json:
+    return {"member": scene.people[Who.MEMBER].user_id}
