@@ -20,6 +20,7 @@ from backend.sandbox.app import create_app as create_sandbox
 from backend.settings import Settings
 from tests.factories import FakeClock
 from tests.money import judge_money
+from tests.secrecy import LogWatch
 from tests.support import running, serving
 from tests.till import Till
 from tests.world import SANDBOX_SECRET
@@ -29,6 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     chaos = parser.getgroup("chaos", "tests/chaos")
     chaos.addoption("--full", action="store_true", help="the full number of trials, which takes hours")
     chaos.addoption("--seed", type=int, help="repeat the random choices of the run that printed it")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LogWatch(config))
 
 
 @pytest.fixture(scope="session")
