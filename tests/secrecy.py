@@ -55,6 +55,7 @@ RECOGNISERS: dict[str, Callable[[str], object]] = {
     "VPA or e-mail": re.compile(r"[\w.+-]{2,}@[A-Za-z][\w.-]+").search,
     "card number": _has_card,
 }
+TOKENS = {"signed token", "refresh token", "random token or signature"}
 
 
 def secrets_in(text: str) -> list[str]:

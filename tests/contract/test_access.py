@@ -14,6 +14,7 @@ from tests.contract.access import OK, ROUTES, SOCKET, STRANGERS, Row, Who, rows
 from tests.contract.requests import COMMANDS, REQUESTS, Ask
 from tests.contract.scene import Scene, Shop, open_scene
 from tests.phones import Phone, phone_at, pick_up, silent_phone
+from tests.secrecy import TOKENS, secrets_in
 
 ROUTE_ROWS, SOCKET_ROWS = rows(ROUTES), rows(SOCKET)
 CLOSED_BY = {"not_authenticated": CloseCode.NOT_AUTHENTICATED, "session_not_found": CloseCode.NOT_FOUND}
@@ -46,10 +47,23 @@ def made_up(ask: Ask) -> Ask:
     return dataclasses.replace(ask, path=ask.path.replace(ask.about, nothing), json=body)
 
 
+def with_token_in_query(ask: Ask, scene: Scene) -> Ask:
+    """The same request with the owner's token where it must not be of use."""
+    mark = "&" if "?" in ask.path else "?"
+    token = scene.owner.token
+    return dataclasses.replace(ask, path=f"{ask.path}{mark}access_token={token}&token={token}")
+
+
+def assert_no_token_in_an_address(ask: Ask, response: httpx.Response) -> None:
+    """Nor, then, in a browser's history or a Referer, which hold an address without its fragment (RFC 9110, 10.1.3)."""
+    for address in (ask.path, *re.findall(r"\w+://[^\s\"#]+", response.text)):
+        assert not TOKENS.intersection(secrets_in(address)), address
+
+
 def told(response: httpx.Response) -> Any:
     """All that an answer tells, but the request's id."""
     problem = response.json()
-    problem.pop("request_id")
+    problem.pop("request_id", None)
     headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
     return response.status_code, headers, problem
 
@@ -79,6 +93,7 @@ async def test_route(shop: Shop, row: Row) -> None:
         assert ask.method == method
         assert re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), ask.path.partition("?")[0])
         response = await send(scene, who, ask)
+        assert_no_token_in_an_address(ask, response)
         if code == OK:
             assert response.is_success, f"{who}: {response.text}"
             answer = response.json() if ask.shows else {}
@@ -86,6 +101,8 @@ async def test_route(shop: Shop, row: Row) -> None:
             assert not ask.hides or who is Who.OWNER or ask.hides not in response.text, who
             continue
         assert response.json()["code"] == code, f"{who}: {response.text}"
+        if who is Who.NOBODY:
+            assert told(await send(scene, who, with_token_in_query(ask, scene))) == told(response)
         if ask.about and (who in STRANGERS or response.status_code == 404):
             assert told(response) == told(await send(scene, who, made_up(ask))), who
 
@@ -108,10 +125,11 @@ async def test_frame(shop: Shop, row: Row) -> None:
 
 @pytest.mark.parametrize("row", [row for row in SOCKET_ROWS if row.name != "hello"], ids=lambda row: row.name)
 async def test_frame_before_hello_is_not_read(shop: Shop, row: Row) -> None:
+    """Nor is a token in the address."""
     scene = await open_scene(shop)
     fields = await COMMANDS[row.name](scene, Who.OWNER)
     before = await scene.owner.get(f"/session/{scene.session_id}")
-    phone = await silent_phone(shop.address, scene.session_id)
+    phone = await silent_phone(shop.address, f"{scene.session_id}?token={scene.owner.token}")
     await phone.send({"type": row.name, "id": "early", **fields} if row.name != "ping" else {"type": "ping"})
     assert (await phone.closed(), phone.frames) == (CloseCode.BAD_HELLO, [])
     assert await scene.owner.get(f"/session/{scene.session_id}") == before
