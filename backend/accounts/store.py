@@ -67,12 +67,13 @@ async def insert_or_update_staff(user: UserDocument) -> str:
 
 
 async def _change_if_kind(kind: Kind, who: dict[str, Any], changes: dict[str, Any]) -> UserDocument | None:
+    """Not by findAndModify: where a contact is taken, mongod writes that command into its log, the contact in it."""
+    users = UserDocument.get_pymongo_collection()
     try:
-        changed = await UserDocument.get_pymongo_collection().find_one_and_update(
-            {**who, "kind": kind}, {"$set": changes}, return_document=ReturnDocument.AFTER
-        )
+        done = await users.update_one({**who, "kind": kind}, {"$set": changes})
     except DuplicateKeyError:
         raise ContactTaken from None
+    changed = await users.find_one(who) if done.matched_count else None
     return changed and UserDocument.model_validate(changed)
 
 
