@@ -86,7 +86,7 @@ class LogWatch(logging.Handler):
             self.faults += [f"{kind} logged in {where}: {line[:300]}" for kind in secrets_in(line)]
 
     def pytest_sessionstart(self) -> None:
-        """Our own loggers say what they say by default; a server sets them as it starts."""
+        """Our own loggers say here what they say in a server that was told nothing else."""
         logging.getLogger().addHandler(self)
         for name in OURS:
             logging.getLogger(name).setLevel(logging.INFO)
@@ -94,16 +94,18 @@ class LogWatch(logging.Handler):
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """What the test's processes wrote to standard error."""
         self.read(report.capstderr.splitlines(), f"{report.nodeid}, on standard error")
+        root = logging.getLogger()
+        if report.when == "teardown" and self not in root.handlers:
+            self.faults.append(f"{report.nodeid} configured the root logger and left it so")
+            root.addHandler(self)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self not in logging.getLogger().handlers:
-            self.faults.append("A test took the watch off the root logger.")
         self._read_files(self._config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
         if self.faults:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _read_files(self, folder: Path) -> None:
-        made = [str(value) for file in folder.rglob("secrets.json") for value in _strings(file)]
+        made = [value for file in folder.rglob("secrets.json") for value in _strings(file)]
         for file in folder.rglob("*.log"):
             if file.is_file() and not file.name.startswith(NOT_OURS):
                 lines = file.read_text(errors="replace").splitlines()
@@ -119,5 +121,10 @@ class LogWatch(logging.Handler):
 
 
 def _strings(file: Path) -> list[str]:
-    values: dict[str, object] = json.loads(file.read_text())
-    return [value for value in values.values() if isinstance(value, str) and len(value) >= 8]
+    """The values that a server was given; a test may have left no such file as a server reads."""
+    try:
+        values = json.loads(file.read_text())
+    except ValueError:
+        return []
+    told = values.values() if isinstance(values, dict) else ()
+    return [value for value in told if isinstance(value, str) and len(value) >= 8]

@@ -57,6 +57,7 @@ async def make_client(accounts: Accounts, redis_url: str, address: str = "") -> 
             "accounts": Provide(lambda: accounts, sync_to_thread=False),
             "throttle": Provide(lambda: throttle, sync_to_thread=False),
         },
+        logging_config=None,
     )
     app.state.services = SimpleNamespace(accounts=accounts)
     asgi: Any = app

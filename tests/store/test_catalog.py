@@ -168,6 +168,7 @@ class TestRoutes:
             },
             middleware=[Authentication],
             exception_handlers=EXCEPTION_HANDLERS,
+            logging_config=None,
         )
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

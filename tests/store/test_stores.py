@@ -41,6 +41,7 @@ async def api(stores: Stores) -> AsyncIterator[httpx.AsyncClient]:
         ROUTES,
         dependencies={"stores": Provide(lambda: stores, sync_to_thread=False)},
         exception_handlers=EXCEPTION_HANDLERS,
+        logging_config=None,
     )
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
