@@ -7,6 +7,8 @@ what the request needs, such as a line to remove.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import httpx
+
 from backend.kit.ids import new_id
 from tests.contract.access import Who
 from tests.contract.scene import CUSTOMER, Json, Scene
@@ -30,6 +32,15 @@ class Ask:
     shows: Json = field(default_factory=dict)
     hides: str = ""
     more: Json = field(default_factory=dict)
+
+
+async def send(scene: Scene, who: Who, ask: Ask) -> httpx.Response:
+    """The answer to one of the ten."""
+    headers = dict(ask.more.get("headers", {}))
+    if who in scene.people:
+        headers["authorization"] = f"Bearer {scene.people[who].token}"
+    content = ask.more.get("content")
+    return await scene.shop.api.request(ask.method, ask.path, json=ask.json, content=content, headers=headers)
 
 
 Requests = Callable[[Scene, Who], Awaitable[Ask]]
@@ -177,6 +188,20 @@ async def _(scene: Scene, who: Who) -> Ask:
     return Ask("POST", "/payment/initiate", to_pay, about=to_pay["quote_id"], shows={"status": "pending"})
 
 
+@request_for("cancelPayment")
+async def _(scene: Scene, who: Who) -> Ask:
+    payment_id = (await scene.payment())["payment_id"]
+    return Ask("POST", f"/payment/{payment_id}/cancel", about=payment_id, shows={"status": "cancelled"})
+
+
+@request_for("refundPayment")
+async def _(scene: Scene, who: Who) -> Ask:
+    payment_id = (await scene.owner.get(f"/orders/{await scene.order()}"))["payment_id"]
+    body = {"amount_minor": 100, "reason": "One was broken"}
+    headers = {"idempotency-key": new_id("key")}
+    return Ask("POST", f"/payment/refund/{payment_id}", body, payment_id, more={"headers": headers})
+
+
 @request_for("getPayment")
 async def _(scene: Scene, who: Who) -> Ask:
     payment_id = (await scene.payment())["payment_id"]
@@ -220,23 +245,36 @@ async def _(scene: Scene, who: Who) -> Ask:
     return Ask("POST", "/exit-pass/generate", {"order_id": order_id}, about=order_id)
 
 
-async def _scan(scene: Scene, path: str) -> Ask:
-    """Each pass opens a gate once."""
+@request_for("revokePass")
+async def _(scene: Scene, who: Who) -> Ask:
     order_id = await scene.another_order()
-    issued = await scene.owner.post("/exit-pass/generate", {"order_id": order_id})
-    store_id = scene.shop.store.store_id
-    body = {"store_id": store_id, "gate_id": "gate-1", "token": issued["token"], "nonce": new_id("scan")}
-    return Ask("POST", path, body, about=store_id, shows={"verdict": "open"})
+    body = {"order_id": order_id, "reason": "Refunded at the till"}
+    return Ask("POST", "/exit-pass/revoke", body, about=order_id, shows={"status": "revoked"})
 
 
 @request_for("verifyPass")
 async def _(scene: Scene, who: Who) -> Ask:
-    return await _scan(scene, "/gate/verify")
+    scan = await scene.scan_of(await scene.another_order())
+    return Ask("POST", "/gate/verify", scan, about=scan["store_id"], shows={"verdict": "open"})
 
 
 @request_for("releasePass")
 async def _(scene: Scene, who: Who) -> Ask:
-    return await _scan(scene, "/gate/release")
+    scan = await scene.checked()
+    return Ask("POST", "/gate/release", scan, about=scan["store_id"], shows={"verdict": "open"})
+
+
+@request_for("gateEvents")
+async def _(scene: Scene, who: Who) -> Ask:
+    store_id = scene.shop.store.store_id
+    return Ask("GET", f"/stores/{store_id}/gate/events", about=store_id)
+
+
+@request_for("rotateExitKeys")
+async def _(scene: Scene, who: Who) -> Ask:
+    store_id = scene.shop.store.store_id
+    body = {"store_id": store_id, "compromised": False}
+    return Ask("POST", "/exit-keys/rotate", body, about=store_id)
 
 
 def command_for(name: str) -> Callable[[Commands], Commands]:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import httpx
+import msgspec
 from litestar import Litestar
 
 from backend.accounts import Role
@@ -145,6 +146,22 @@ class Scene:
         await trip.add(self.shop.products[0])
         quote = await self.owner.post("/checkout/calculate", {"session_id": trip.session_id})
         return await pay(self.shop.app, self.shop.api, trip._replace(quote=quote))
+
+    async def scan_of(self, order_id: str) -> Json:
+        """What a gate sends when it sees the order's pass."""
+        issued = await self.owner.post("/exit-pass/generate", {"order_id": order_id})
+        store_id = self.shop.store.store_id
+        return {"store_id": store_id, "gate_id": "gate-1", "token": issued["token"], "nonce": new_id("scan")}
+
+    async def checked(self) -> Json:
+        """The scan of a pass to which the gate has said `check`."""
+        stores = services_of(self.shop.app).stores
+        await stores.put(msgspec.structs.replace(self.shop.store, spot_check_percent=100))
+        scan = await self.scan_of(await self.another_order())
+        await stores.put(self.shop.store)
+        verdict = await self.people[Who.GATE].post("/gate/verify", scan)
+        assert verdict["verdict"] == "check"
+        return {**scan, "nonce": new_id("scan")}
 
     async def abandon(self) -> None:
         """What the server does when nothing happened in a cart for hours."""

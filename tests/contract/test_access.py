@@ -11,7 +11,7 @@ import pytest
 from backend.carts.frames import ClientFrame
 from backend.live import CloseCode
 from tests.contract.access import OK, ROUTES, SOCKET, STRANGERS, Row, Who, rows
-from tests.contract.requests import COMMANDS, REQUESTS, Ask
+from tests.contract.requests import COMMANDS, REQUESTS, Ask, send
 from tests.contract.scene import Scene, Shop, open_scene
 from tests.phones import Phone, phone_at, pick_up, silent_phone
 from tests.secrecy import TOKENS, secrets_in
@@ -30,18 +30,10 @@ async def operations(shop: Shop) -> dict[str, tuple[str, str]]:
     }
 
 
-async def send(scene: Scene, who: Who, ask: Ask) -> httpx.Response:
-    headers = dict(ask.more.get("headers", {}))
-    if who in scene.people:
-        headers["authorization"] = f"Bearer {scene.people[who].token}"
-    content = ask.more.get("content")
-    return await scene.shop.api.request(ask.method, ask.path, json=ask.json, content=content, headers=headers)
-
-
 def made_up(ask: Ask) -> Ask:
     """The same request about what does not exist: the id's letters in another order."""
-    prefix, mark, rest = ask.about.rpartition("_")
-    nothing = prefix + mark + rest[::-1]
+    kind = ask.about[:4] if ask.about[3:4] == "_" else ""
+    nothing = kind + ask.about[len(kind) :][::-1]
     assert nothing != ask.about
     body = ask.json and json.loads(json.dumps(ask.json).replace(ask.about, nothing))
     return dataclasses.replace(ask, path=ask.path.replace(ask.about, nothing), json=body)

@@ -27,7 +27,7 @@ from tests.contract.scene import Json, Scene, Shop, open_scene
 
 EXAMPLES, FULL_EXAMPLES = 3, 100
 """Of each route and each kind, for each of the ten."""
-MORE_EXAMPLES = 15
+MORE_EXAMPLES = 10
 """For those who come furthest."""
 
 CHECKS = [

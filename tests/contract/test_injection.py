@@ -6,6 +6,7 @@ Bodies and frames are the access table's valid ones with one thing wrong, made b
 """
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from backend.kit import mongo
 from backend.live import CloseCode
 from tests import protocol
 from tests.contract.access import OK, ROUTES, Who, rows
-from tests.contract.requests import COMMANDS, REQUESTS
+from tests.contract.requests import COMMANDS, REQUESTS, send
 from tests.contract.scene import Json, Scene, Shop, open_scene
 from tests.phones import phone_at, silent_phone
 from tests.world import refusal, services_of, settled
@@ -130,11 +131,11 @@ async def test_bodies_are_refused_and_change_nothing(shop: Shop, own_database: m
         assert ask.json is not None
         before = await digest(scene, own_database)
         for body in spoiled(schema, ask.json):
-            response = await scene.people[who].call(ask.method, ask.path, json=body)
+            response = await send(scene, who, dataclasses.replace(ask, json=body))
             assert refusal(response) == (400, "invalid_field"), (name, body)
             assert response.json()["errors"], (name, body)
         assert await digest(scene, own_database) == before, name
-        assert (await scene.people[who].call(ask.method, ask.path, json=ask.json)).is_success, name
+        assert (await send(scene, who, ask)).is_success, name
 
 
 async def test_frames_are_refused_and_change_nothing(shop: Shop, own_database: mongo.Database) -> None:
