@@ -48,14 +48,17 @@ def _has_card(text: str) -> bool:
 
 RECOGNISERS: dict[str, Callable[[str], object]] = {
     "signed token": re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}").search,
-    "refresh token": re.compile(r"lgn_\w+\.[\w-]{16,}").search,
+    "refresh token or credential": re.compile(r"(?:lgn|dev)_\w+\.[\w-]{16,}").search,
+    "code read aloud": re.compile(
+        r"(?<![\w-])(?=[a-z-]*\d)(?=[\d-]*[a-z])[a-z\d]{4}(?:-[a-z\d]{4}){2}(?![\w-])"
+    ).search,
     "random token or signature": _TOKEN.search,
     "password or secret": lambda text: any(known in text for known in PASSWORDS),
     "phone": re.compile(r"(?<![\w.+])(?:\+?91[ -]?)?[6-9]\d{4}[ -]?\d{5}(?![\w.])").search,
     "VPA or e-mail": re.compile(r"[\w.+-]{2,}@[A-Za-z][\w.-]+").search,
     "card number": _has_card,
 }
-TOKENS = {"signed token", "refresh token", "random token or signature"}
+TOKENS = {"signed token", "refresh token or credential", "code read aloud", "random token or signature"}
 
 
 def secrets_in(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Who may do what: one row a route (by its `operationId`) and one a command of the socket, ten kinds of people.
 
 A new route needs a row here and a valid request in `requests.py`; tests say so when one is missing. `+word` behind a name
-is the same route asked in another way. `python -m tests.contract.access` prints the table with whole codes.
+is the same route asked in another way; `+theirs` asks the other store about what is of the cart's. `python -m tests.contract.access` prints the table with whole codes.
 
     nobody     without a token
     guest      a guest who shops nowhere
@@ -48,6 +48,8 @@ CODES = {
     "pay": "payment_not_found",
     "order": "order_not_found",
     "known": "already_registered",
+    "wrong": "wrong_credentials",
+    "none": "not_found",
 }
 """What stands in a cell, and the error code that it stands for."""
 
@@ -59,6 +61,23 @@ guest                 ok     ok    ok    ok     ok      ok    ok      ok    ok  
 refresh               ok     ok    ok    ok     ok      ok    ok      ok    ok      ok
 logout                sign   ok    ok    ok     ok      ok    ok      ok    ok      ok
 me                    sign   ok    ok    ok     ok      ok    ok      ok    ok      ok
+listLogins            sign   ok    ok    ok     ok      ok    ok      ok    ok      ok
+endOtherLogins        sign   ok    ok    ok     ok      ok    ok      ok    ok      ok
+endLogin              sign   none  ok    none   none    none  none    none  none    none
+changePassword        sign   wrong wrong wrong  wrong   ok    ok      ok    ok      ok
+setPassword           ok     ok    ok    ok     ok      ok    ok      ok    ok      ok
+listStaff             sign   role  role  role   role    role  role    role  ok      role
+addStaff              sign   role  role  role   role    role  role    role  ok      role
+setStaffRole          sign   role  role  role   role    role  role    role  ok      role
+setStaffRole+theirs   sign   role  role  role   role    role  role    role  role    none
+removeStaff           sign   role  role  role   role    role  role    role  ok      role
+removeStaff+theirs    sign   role  role  role   role    role  role    role  role    none
+giveCode              sign   role  role  role   role    role  role    role  ok      role
+giveCode+theirs       sign   role  role  role   role    role  role    role  role    none
+listDevices           sign   role  role  role   role    role  role    role  ok      role
+addDevice             sign   role  role  role   role    role  role    role  ok      role
+revokeDevice          sign   role  role  role   role    role  role    role  ok      role
+revokeDevice+theirs   sign   role  role  role   role    role  role    role  role    none
 listStores            ok     ok    ok    ok     ok      ok    ok      ok    ok      ok
 getStore              ok     ok    ok    ok     ok      ok    ok      ok    ok      ok
 listMarkets           ok     ok    ok    ok     ok      ok    ok      ok    ok      ok
@@ -90,6 +109,7 @@ getOrder              sign   order ok    order  order   order order   order orde
 generatePass          sign   order ok    order  order   order order   order order   order
 revokePass            sign   role  role  role   role    role  role    role  ok      order
 verifyPass            sign   role  role  role   role    role  role    ok    ok      role
+verifyPass+theirs     sign   role  role  role   role    role  role    role  role    ok
 releasePass           sign   role  role  role   role    role  role    ok    ok      role
 gateEvents            sign   role  role  role   role    role  role    role  ok      role
 rotateExitKeys        sign   role  role  role   role    role  role    role  ok      role

@@ -5,7 +5,7 @@ what the request needs, such as a line to remove.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
@@ -119,6 +119,93 @@ async def _(scene: Scene, who: Who) -> Ask:
     if who in scene.shop.people:
         scene.people[who] = await scene.shop.another(who)
     return Ask("POST", "/auth/logout")
+
+
+@request_for("listLogins")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("GET", "/auth/logins", hides=await scene.another_login())
+
+
+@request_for("endOtherLogins")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("DELETE", "/auth/logins")
+
+
+@request_for("endLogin")
+async def _(scene: Scene, who: Who) -> Ask:
+    login_id = await scene.another_login()
+    return Ask("DELETE", f"/auth/logins/{login_id}", about=login_id)
+
+
+@request_for("changePassword")
+async def _(scene: Scene, who: Who) -> Ask:
+    """Guests have none."""
+    return Ask("PUT", "/auth/password", {"old": PASSWORD, "new": PASSWORD})
+
+
+@request_for("setPassword")
+async def _(scene: Scene, who: Who) -> Ask:
+    clerk = await scene.new_clerk()
+    body = {"email": clerk["email"], "code": clerk["code"]["code"], "new": PASSWORD}
+    return Ask("POST", "/auth/password", body)
+
+
+@request_for("listStaff")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("GET", scene.at_store("staff"), about=scene.shop.store.store_id)
+
+
+@request_for("addStaff")
+async def _(scene: Scene, who: Who) -> Ask:
+    body = {"email": f"{new_id('clerk')}@example.com", "name": "Meera", "role": "cashier"}
+    return Ask("POST", scene.at_store("staff"), body, about=scene.shop.store.store_id)
+
+
+def _elsewhere(scene: Scene, ask: Ask) -> Ask:
+    """The same asked of the other store."""
+    ours, theirs = scene.shop.store.store_id, scene.shop.elsewhere.store_id
+    return replace(ask, path=ask.path.replace(ours, theirs))
+
+
+def _staff_member(name: str, method: str, tail: str = "", body: Json | None = None) -> None:
+    """A route about somebody who works at the store of the cart, and the same asked of the other store."""
+
+    async def make(scene: Scene, who: Who) -> Ask:
+        user_id = (await scene.new_clerk())["user_id"]
+        return Ask(method, scene.at_store("staff", user_id) + tail, body, about=user_id)
+
+    async def make_theirs(scene: Scene, who: Who) -> Ask:
+        return _elsewhere(scene, await make(scene, who))
+
+    REQUESTS[name], REQUESTS[f"{name}+theirs"] = make, make_theirs
+
+
+_staff_member("setStaffRole", "PUT", body={"role": "supervisor"})
+_staff_member("removeStaff", "DELETE")
+_staff_member("giveCode", "POST", "/code")
+
+
+@request_for("listDevices")
+async def _(scene: Scene, who: Who) -> Ask:
+    return Ask("GET", scene.at_store("devices"), about=scene.shop.store.store_id)
+
+
+@request_for("addDevice")
+async def _(scene: Scene, who: Who) -> Ask:
+    body = {"name": "Scanner by the left door", "gate_id": "gate-1"}
+    return Ask("POST", scene.at_store("devices"), body, about=scene.shop.store.store_id)
+
+
+@request_for("revokeDevice")
+async def _(scene: Scene, who: Who) -> Ask:
+    body = {"name": "Scanner", "gate_id": "gate-1"}
+    device = await scene.people[Who.MANAGER].post(scene.at_store("devices"), body)
+    return Ask("DELETE", scene.at_store("devices", device["device_id"]), about=device["device_id"])
+
+
+@request_for("revokeDevice+theirs")
+async def _(scene: Scene, who: Who) -> Ask:
+    return _elsewhere(scene, await REQUESTS["revokeDevice"](scene, who))
 
 
 @request_for("getProduct+session")
@@ -256,6 +343,13 @@ async def _(scene: Scene, who: Who) -> Ask:
 async def _(scene: Scene, who: Who) -> Ask:
     scan = await scene.scan_of(await scene.another_order())
     return Ask("POST", "/gate/verify", scan, about=scan["store_id"], shows={"verdict": "open"})
+
+
+@request_for("verifyPass+theirs")
+async def _(scene: Scene, who: Who) -> Ask:
+    scan = await scene.scan_of(await scene.another_order())
+    body = {**scan, "store_id": scene.shop.elsewhere.store_id}
+    return Ask("POST", "/gate/verify", body, shows={"verdict": "refuse", "order": None})
 
 
 @request_for("releasePass")

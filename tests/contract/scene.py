@@ -85,6 +85,7 @@ class Scene:
         self.old_join_token: str = session["join"]["token"]
         self._payment: Json = {}
         self._order_id = ""
+        self._registered = False
 
     @property
     def owner(self) -> Person:
@@ -146,6 +147,26 @@ class Scene:
         await trip.add(self.shop.products[0])
         quote = await self.owner.post("/checkout/calculate", {"session_id": trip.session_id})
         return await pay(self.shop.app, self.shop.api, trip._replace(quote=quote))
+
+    async def another_login(self) -> str:
+        """The id of one more login of the owner's, who registers for it."""
+        sign_in = {"email": f"{self.owner.user_id}@example.com", "password": PASSWORD}
+        if not self._registered:
+            await self.owner.post("/auth/register", {**sign_in, "name": "Owner"})
+            self._registered = True
+        tokens = (await self.shop.api.post("/auth/login", json=sign_in)).json()
+        login_id: str = tokens["refresh_token"].partition(".")[0]
+        return login_id
+
+    def at_store(self, *parts: str) -> str:
+        """A path below the store's."""
+        return "/".join(("/stores", self.shop.store.store_id, *parts))
+
+    async def new_clerk(self) -> Json:
+        """Somebody whom the manager has just added, as answered."""
+        body = {"email": f"{new_id('clerk')}@example.com", "name": "Meera", "role": "cashier"}
+        clerk: Json = await self.people[Who.MANAGER].post(self.at_store("staff"), body)
+        return clerk
 
     async def scan_of(self, order_id: str) -> Json:
         """What a gate sends when it sees the order's pass."""

@@ -19,10 +19,11 @@ from tests.store.accounts_http import (
 
 
 async def test_a_taken_phone_is_not_in_the_database_servers_log(
-    settings: Settings, database: mongo.Database, clock: FakeClock
+    settings: Settings, database: mongo.Database, redis_url: str, clock: FakeClock
 ) -> None:
     phone = new_phone()
-    async with make_client(Accounts(settings, clock, Keyring(settings.qless_secret))) as api:
+    accounts = Accounts(settings, clock, Keyring(settings.qless_secret))
+    async with make_client(accounts, redis_url) as api:
         await sign_up(api, phone=phone)
         visitor: dict[str, Any] = await come_as_guest(api)
         body = {"phone": phone, "password": PASSWORD, "name": "Asha"}

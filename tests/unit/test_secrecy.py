@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.kit.ids import new_id
-from backend.kit.secrets import Keyring, random_token
+from backend.kit.secrets import Keyring, random_key, random_token
 from tests.secrecy import LogWatch, secrets_in
 from tests.world import PASSWORD
 
@@ -20,7 +20,9 @@ class TestRecognisers:
         ("text", "kind"),
         [
             (f"Bearer {JWT}", "signed token"),
-            (f"{new_id('lgn')}.{'aB3_' * 8}", "refresh token"),
+            (f"{new_id('lgn')}.{'aB3_' * 8}", "refresh token or credential"),
+            (f"{new_id('dev')}.{random_key()}", "refresh token or credential"),
+            ("read k7mq-3xwd-9abc aloud", "code read aloud"),
             ("https://shop.example/app/join#DsHMCQGyxCLMercGGu2lItfwTfyFPSU2", "random token or signature"),
             ('{"signature": "qi6EsUGJV9zGHsQIli_jFVLzXhVpdE8viEQxdSSl0Bk"}', "random token or signature"),
             (f"password={PASSWORD}", "password or secret"),
