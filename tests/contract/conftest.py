@@ -11,7 +11,6 @@ from backend.app import create_app
 from backend.kit import mongo
 from backend.settings import Settings
 from tests.contract.scene import Shop, open_shop
-from tests.factories import FakeClock
 from tests.support import serving
 
 CALLER = ("10.7.3.1", 40_000)
@@ -33,7 +32,9 @@ async def own_database(settings: Settings) -> AsyncIterator[mongo.Database]:
 async def shop(
     settings: Settings, own_database: mongo.Database, database: mongo.Database, sandbox: str
 ) -> AsyncIterator[Shop]:
-    app = create_app(msgspec.structs.replace(settings, qless_database=own_database.name), FakeClock())
+    """By the real time, as the gateway goes by it; signed in for longer than the longest run."""
+    own = msgspec.structs.replace(settings, qless_database=own_database.name, qless_access_ttl_s=86_400)
+    app = create_app(own)
     async with serving(app) as address:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=CALLER)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as api:
