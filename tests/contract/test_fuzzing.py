@@ -5,7 +5,6 @@ request that fits is about what there is: the ids of a family's cart, so that it
 """
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -120,16 +119,19 @@ async def known_of(scene: Scene) -> Json:
     }
 
 
-def sorted_operations(document: Json) -> Iterator[Operation]:
+@pytest.fixture(scope="module")
+async def operations(shop: Shop) -> list[Operation]:
+    """All of them, described once: what Schemathesis works out of a description takes longer than to ask."""
+    document = (await shop.api.get("/schema/openapi.json")).json()
     schema = schemathesis.openapi.from_dict(document)
     found = [schema[path][method] for path in document["paths"] for method in document["paths"][path]]
-    yield from sorted(found, key=lambda operation: operation.definition.raw["operationId"] in ENDS_THE_LOGIN)
+    return sorted(found, key=lambda operation: operation.definition.raw["operationId"] in ENDS_THE_LOGIN)
 
 
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("who", list(Who))
 async def test_no_answer_is_a_fault_or_not_described(
-    shop: Shop, who: Who, pytestconfig: pytest.Config, chaos_seed: int
+    shop: Shop, operations: list[Operation], who: Who, pytestconfig: pytest.Config, chaos_seed: int
 ) -> None:
     print(f"--seed {chaos_seed}")
     scene = await open_scene(shop)
@@ -137,7 +139,5 @@ async def test_no_answer_is_a_fault_or_not_described(
         scene.people[who] = await shop.another(who)
     few = MORE_EXAMPLES if who in {Who.OWNER, Who.MANAGER} else EXAMPLES
     examples = FULL_EXAMPLES if pytestconfig.getoption("full") else few
-    known = await known_of(scene)
-    document = (await shop.api.get("/schema/openapi.json")).json()
-    fuzzing = Fuzzing(scene, who, known, examples, chaos_seed, asyncio.get_running_loop())
-    await asyncio.to_thread(fuzzing.run, list(sorted_operations(document)))
+    fuzzing = Fuzzing(scene, who, await known_of(scene), examples, chaos_seed, asyncio.get_running_loop())
+    await asyncio.to_thread(fuzzing.run, operations)
