@@ -24,9 +24,9 @@ from schemathesis.specs.openapi import checks
 from tests.contract.access import Who
 from tests.contract.scene import Json, Scene, Shop, open_scene
 
-EXAMPLES, FULL_EXAMPLES = 3, 100
+EXAMPLES, FULL_EXAMPLES = 2, 100
 """Of each route and each kind, for each of the ten."""
-MORE_EXAMPLES = 10
+MORE_EXAMPLES = 8
 """For those who come furthest."""
 
 CHECKS = [
