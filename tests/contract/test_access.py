@@ -92,6 +92,7 @@ async def test_route(shop: Shop, row: Row) -> None:
             assert ask.shows.items() <= answer.items(), f"{who}: {answer}"
             assert not ask.hides or who is Who.OWNER or ask.hides not in response.text, who
             continue
+        assert not response.is_success, f"{who}: {response.text}"
         assert response.json()["code"] == code, f"{who}: {response.text}"
         if who is Who.NOBODY:
             assert told(await send(scene, who, with_token_in_query(ask, scene))) == told(response)
