@@ -1,7 +1,8 @@
 """Who may do what: one row a route (by its `operationId`) and one a command of the socket, ten kinds of people.
 
-A new route needs a row here and a valid request in `requests.py`; tests say so when one is missing. `+word` behind a name
-is the same route asked in another way; `+theirs` asks the other store about what is of the cart's. `python -m tests.contract.access` prints the table with whole codes.
+A new route needs a row here and a valid request in `requests.py`, a new frame one in `commands.py`; tests say so when it
+is missing. `+word` behind a name is the same route asked in another way; `+theirs` asks the other store about what is of
+the cart's. `python -m tests.contract.access` prints the table with whole codes.
 
     nobody     without a token
     guest      a guest who shops nowhere

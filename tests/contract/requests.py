@@ -1,6 +1,6 @@
-"""A valid request for each route and each command of the access table: what succeeds for whoever may.
+"""A valid request for each route of the access table: what succeeds for whoever may.
 
-`REQUESTS` and `COMMANDS` hold one function a row. It is given the row's scene and who is about to ask, and may first make
+`REQUESTS` holds one function a row. It is given the row's scene and who is about to ask, and may first make
 what the request needs, such as a line to remove.
 """
 
@@ -44,10 +44,7 @@ async def send(scene: Scene, who: Who, ask: Ask) -> httpx.Response:
 
 
 Requests = Callable[[Scene, Who], Awaitable[Ask]]
-Commands = Callable[[Scene, Who], Awaitable[Json]]
-"""The fields of a frame beside `type` and `id`."""
 REQUESTS: dict[str, Requests] = {}
-COMMANDS: dict[str, Commands] = {}
 
 
 def request_for(name: str) -> Callable[[Requests], Requests]:
@@ -93,6 +90,9 @@ _open("ready", "/health/ready")
 
 @request_for("register")
 async def _(scene: Scene, who: Who) -> Ask:
+    """The shop's guest is to stay one: another registers."""
+    if who is Who.GUEST:
+        scene.people[who] = await scene.shop.another(who)
     body = {"name": "Asha", "email": f"{new_id('asha')}@example.com", "password": PASSWORD}
     return Ask("POST", "/auth/register", body)
 
@@ -369,79 +369,3 @@ async def _(scene: Scene, who: Who) -> Ask:
     store_id = scene.shop.store.store_id
     body = {"store_id": store_id, "compromised": False}
     return Ask("POST", "/exit-keys/rotate", body, about=store_id)
-
-
-def command_for(name: str) -> Callable[[Commands], Commands]:
-    """Take a function as the command of the row of this name."""
-
-    def take(make: Commands) -> Commands:
-        COMMANDS[name] = make
-        return make
-
-    return take
-
-
-def _plain(name: str) -> None:
-    """A frame that says nothing but its type."""
-
-    async def make(scene: Scene, who: Who) -> Json:
-        return {}
-
-    COMMANDS[name] = make
-
-
-_plain("hello")
-_plain("ping")
-_plain("leave")
-
-
-@command_for("add")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"barcode": scene.barcode}
-
-
-@command_for("set_quantity")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"line_id": await scene.line_of(scene.owner), "qty": 3}
-
-
-@command_for("remove")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"line_id": await scene.line_of(scene.owner)}
-
-
-@command_for("approve")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"line_id": await scene.waiting_line()}
-
-
-@command_for("decline")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"line_id": await scene.waiting_line()}
-
-
-@command_for("undo")
-async def _(scene: Scene, who: Who) -> Json:
-    if who in {Who.OWNER, Who.MEMBER}:
-        await scene.line_of(scene.people[who])
-    return {}
-
-
-@command_for("set_budget")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"limit_minor": 5000}
-
-
-@command_for("set_role")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"member": (await scene.newcomer()).user_id, "role": "child"}
-
-
-@command_for("remove_member")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"member": (await scene.newcomer()).user_id}
-
-
-@command_for("hand_over")
-async def _(scene: Scene, who: Who) -> Json:
-    return {"member": scene.people[Who.MEMBER].user_id}

@@ -1,5 +1,6 @@
 """A store with everybody of the access table in it, and a family's cart for each row."""
 
+import asyncio
 from typing import Any, NamedTuple
 
 import httpx
@@ -74,6 +75,12 @@ async def open_shop(app: Litestar, address: str, api: httpx.AsyncClient) -> Shop
     return shop
 
 
+async def save_snapshots(shop: Shop) -> None:
+    """What the server does every few seconds."""
+    now = asyncio.get_running_loop().time()
+    await services_of(shop.app).carts.rooms.save_snapshots(now, all_dirty=True)
+
+
 class Scene:
     """A family's cart in the shop: its host, another adult, and one whom the host has shown out."""
 
@@ -146,7 +153,9 @@ class Scene:
         trip = Trip(self.owner, self.shop.store, self.shop.products, session["session_id"], {})
         await trip.add(self.shop.products[0])
         quote = await self.owner.post("/checkout/calculate", {"session_id": trip.session_id})
-        return await pay(self.shop.app, self.shop.api, trip._replace(quote=quote))
+        order_id = await pay(self.shop.app, self.shop.api, trip._replace(quote=quote))
+        await save_snapshots(self.shop)  # they tell that the cart is over: one may host ten that are open
+        return order_id
 
     async def another_login(self) -> str:
         """The id of one more login of the owner's, who registers for it."""

@@ -11,7 +11,8 @@ import pytest
 from backend.carts.frames import ClientFrame
 from backend.live import CloseCode
 from tests.contract.access import OK, ROUTES, SOCKET, STRANGERS, Row, Who, rows
-from tests.contract.requests import COMMANDS, REQUESTS, Ask, send
+from tests.contract.commands import COMMANDS
+from tests.contract.requests import REQUESTS, Ask, send
 from tests.contract.scene import Scene, Shop, open_scene
 from tests.phones import Phone, phone_at, pick_up, silent_phone
 from tests.secrecy import TOKENS, secrets_in

@@ -5,7 +5,6 @@ Bodies and frames are the access table's valid ones with one thing wrong, made b
 `invalid_field`, and the whole database is as it was.
 """
 
-import asyncio
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -15,10 +14,11 @@ from backend.kit import mongo
 from backend.live import CloseCode
 from tests import protocol
 from tests.contract.access import OK, ROUTES, Who, rows
-from tests.contract.requests import COMMANDS, REQUESTS, send
-from tests.contract.scene import Json, Scene, Shop, open_scene
+from tests.contract.commands import COMMANDS
+from tests.contract.requests import REQUESTS, send
+from tests.contract.scene import Json, Scene, Shop, open_scene, save_snapshots
 from tests.phones import phone_at, silent_phone
-from tests.world import refusal, services_of, settled
+from tests.world import refusal, settled
 
 SMUGGLED: Json = {
     **dict.fromkeys(("price", "price_minor", "unit_price_minor", "amount_minor", "due_minor"), 1),
@@ -75,9 +75,8 @@ def spoiled(schema: Json, valid: Json) -> Iterator[Json]:
 
 async def digest(scene: Scene, database: mongo.Database) -> Json:
     """A hash of every collection, once all that is on its way is written."""
-    services = services_of(scene.shop.app)
     await settled(scene.shop.app)
-    await services.carts.rooms.save_snapshots(asyncio.get_running_loop().time(), all_dirty=True)
+    await save_snapshots(scene.shop)
     collections: Json = (await database.command("dbHash"))["collections"]
     return collections
 
