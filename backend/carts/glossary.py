@@ -29,7 +29,7 @@ GLOSSARY: dict[str, str] = {
     "detail": "This very error, in words for the developer or the shopper.",
     "retryable": "Whether the very same frame, with the same `id`, may succeed later.",
     "members": "User ids, each once however many phones it has.",
-    "kind": "What it is about: `join_link`, `payment_captured`, `payment_ended` or `refund_started`.",
+    "kind": "What it is about: `join_link`, `payment_captured`, `payment_ended`, `refund_started` or `refund_processed`.",
     "data": "Of a payment its `payment_id`, and what else belongs to the `kind`: `order_id`, `reason` or "
     "`amount_minor`; of a `join_link` its `url`, `token` and `expires_at`.",
     # Of the cart

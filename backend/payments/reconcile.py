@@ -11,7 +11,7 @@ from backend.errors import AppError
 from backend.kit.clock import Clock
 from backend.payments import store
 from backend.payments.gateway import Gateway
-from backend.payments.rules import ENDED_UNPAID, WAITING, PaymentStatus, next_look
+from backend.payments.rules import ENDED_UNPAID, WAITING, RefundStatus, next_look
 from backend.payments.schemas import Payment
 from backend.payments.settle import Settlement
 
@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 BATCH = 200
-OPEN = WAITING | ENDED_UNPAID | {PaymentStatus.REFUNDING}
-"""What the gateway may still have news of. Of the rest one last look is enough."""
 
 
 class Reconciler:
@@ -49,14 +47,26 @@ class Reconciler:
 
     async def _look(self, payment: Payment) -> None:
         async with self._turns:
-            following = next_look(payment.look_since, self._clock.now()) if payment.status in OPEN else None
+            owed = await _is_owed(payment)
+            may_have_news = owed or payment.status in ENDED_UNPAID
+            following = next_look(payment.look_since, self._clock.now()) if may_have_news else None
             if not await store.claim_look(payment, following):
                 return
             told = {"payment_id": payment.payment_id, "status": str(payment.status)}
-            if following is None and payment.status in WAITING | {PaymentStatus.REFUNDING}:
+            if owed and following is None:
                 log.critical("payment given up by the reconciler", extra=told)
             try:
                 for event in await self._gateways[payment.gateway].report(payment.payment_id):
                     await self._settlement.carry_out(payment.gateway, event)
             except AppError as error:
                 log.warning("look at a payment failed", extra={**told, "error": error.code})
+            except Exception as error:  # of this payment alone: the others are looked at all the same
+                log.error("look at a payment failed", extra=told, exc_info=error)
+
+
+async def _is_owed(payment: Payment) -> bool:
+    """Whether the gateway has yet to say how the payment, or a refund out of it, ends."""
+    if payment.status in WAITING:
+        return True
+    refunds = await store.refunds_of(payment.payment_id)
+    return any(refund.status in {RefundStatus.REQUESTED, RefundStatus.PENDING} for refund in refunds)

@@ -322,3 +322,32 @@ async def test_a_quoted_price_is_what_is_charged(app: Litestar, api: Api) -> Non
     trip = await ready_to_pay(app, api, 1000)
     await services_of(app).catalog.put(msgspec.structs.replace(trip.products[0], price_minor=5000))
     assert (await trip.initiate())["amount_minor"] == 1000
+
+
+class TestIdempotencyKey:
+    async def test_of_a_payment_answers_it_as_it_was(self, app: Litestar, api: Api) -> None:
+        trip = await ready_to_pay(app, api)
+        headers = {"idempotency-key": "pay-once"}
+        first = await trip.shopper.post("/payment/initiate", trip.to_pay, headers=headers)
+        assert await deliver(app, api, gateway_event(first)) == "paid"
+        assert await trip.shopper.post("/payment/initiate", trip.to_pay, headers=headers) == first
+        assert await status_of(trip, first) == "captured"
+        other = {"quote_id": "quo_another", "signature": trip.to_pay["signature"]}
+        assert await trip.shopper.refused("/payment/initiate", other, headers=headers) == (422, "id_reused")
+
+    async def test_of_a_pass_answers_the_same_token(self, app: Litestar, api: Api, clock: FakeClock) -> None:
+        trip = await ready_to_pay(app, api)
+        order_id = await pay(app, api, trip)
+        headers = {"idempotency-key": "pass-once"}
+        body = {"order_id": order_id}
+        first = await trip.shopper.post("/exit-pass/generate", body, headers=headers)
+        clock.advance(hours=1)
+        await trip.shopper.refresh()
+        assert await trip.shopper.post("/exit-pass/generate", body, headers=headers) == first
+        assert (await trip.shopper.post("/exit-pass/generate", body))["token"] != first["token"]
+
+    async def test_must_be_printable(self, app: Litestar, api: Api) -> None:
+        trip = await ready_to_pay(app, api)
+        headers = {"idempotency-key": "a" * 65}
+        refused = await trip.shopper.refused("/payment/initiate", trip.to_pay, headers=headers)
+        assert refused == (400, "invalid_request")

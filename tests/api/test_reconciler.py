@@ -121,7 +121,7 @@ class TestSchedule:
         """The webhook of a second capture was lost."""
         trip = await ready_to_pay(app, api, 900)
         payment = await trip.initiate()
-        await till.faults(payment, approval="captures_twice")
+        await till.faults(payment, approval="captures_twice", refund="by_hand")
         await till.approve(payment)
         first = (await till.order(payment))["payments"][0]["payment_id"]
         assert await till.told(payment, first) == "paid"
@@ -133,7 +133,12 @@ class TestSchedule:
         assert refund["amount_minor"] == 900
         clock.advance(seconds=10)
         assert await till.look() == 1
+        await till.settle_refund(refund, "processed")
+        clock.advance(seconds=10)
+        assert await till.look() == 1
         assert await ledger_of(database, payment) == [900, 900, -900]
+        clock.advance(seconds=10)
+        assert await till.look() == 1
         assert await next_look(payment, clock) is None
 
 
@@ -204,6 +209,21 @@ class TestGatewayAway:
         assert await status_of(quick, payments[1]) == "captured"
         assert await looking == 2
         assert await status_of(slow, payments[0]) == "pending"
+
+
+async def test_a_payment_of_a_gateway_that_is_no_more_holds_up_no_other(
+    app: Litestar, api: Api, till: Till, clock: FakeClock, database: mongo.Database
+) -> None:
+    gone, fine = await ready_to_pay(app, api), await ready_to_pay(app, api)
+    payments = [await gone.initiate(), await fine.initiate()]
+    await till.approve(payments[1])
+    await database["payments"].update_one({"_id": payments[0]["payment_id"]}, {"$set": {"gateway": "gone"}})
+    clock.advance(seconds=10)
+    assert await till.look() == 2
+    assert await status_of(fine, payments[1]) == "captured"
+    await database["payments"].update_one(
+        {"_id": payments[0]["payment_id"]}, {"$set": {"gateway": "sandbox"}}
+    )
 
 
 async def test_what_was_found_is_carried_out_after_a_restart(
