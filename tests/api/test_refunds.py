@@ -218,6 +218,31 @@ class TestEnd:
         assert await paid.status() == "refunding"
         assert "refund does not match" in caplog.text
 
+    async def test_of_a_late_success_that_failed_waits_for_a_person(
+        self, app: Litestar, api: Api, till: Till, database: mongo.Database
+    ) -> None:
+        """The money bought nothing and is still here."""
+        trip = await ready_to_pay(app, api, 2_000)
+        payment = await trip.initiate()
+        await till.faults(payment, accept_late=True, refund="failed")
+        await trip.shopper.post(f"/payment/{payment['payment_id']}/cancel")
+        await trip.add(trip.products[0])
+        captured = await till.approve(payment)
+        assert await till.told(payment, captured) == "refund_started"
+        await settled(app)
+        (refund,) = await till.refunds(payment)
+        assert await till.told_of_refund(payment, refund, "refund.failed") == "refund_failed"
+        path = f"/payment/{payment['payment_id']}"
+        assert (await trip.shopper.get(path))["status"] == "integrity_failure"
+        await till.faults(payment)
+        boss = await staff_member(services_of(app), api, trip.store.store_id, Role.MANAGER)
+        assert (await ask(boss, payment)).status_code == 201
+        await settled(app)
+        refund = (await till.refunds(payment))[1]
+        assert await till.told_of_refund(payment, refund, "refund.processed") == "refunded"
+        assert (await trip.shopper.get(path))["status"] == "refunded"
+        assert await ledger_of(database, payment) == [2_000, -2_000]
+
 
 class TestSecondCapture:
     async def test_goes_back_once_and_leaves_the_payment_alone(
