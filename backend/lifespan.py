@@ -68,7 +68,7 @@ async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Servi
     """Connect, wire the slices together, and run the background loops until the block ends."""
     async with AsyncExitStack() as stack:
         client = mongo.connect(settings.mongodb_url)
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(mongo.close, client)
         redis_client = redis.connect(settings.redis_url)
         stack.push_async_callback(redis_client.aclose)
         database = mongo.open_database(client, settings.qless_database)

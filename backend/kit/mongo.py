@@ -1,6 +1,8 @@
 """The one way to MongoDB: majority writes, journaled, a deadline on everything, times with a zone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC
 from typing import Any, TypeVar
 
@@ -36,6 +38,7 @@ __all__ = [
     "DuplicateKeyError",
     "Session",
     "StorageError",
+    "close",
     "connect",
     "in_transaction",
     "is_url",
@@ -68,6 +71,13 @@ def connect(url: str) -> Client:
         retryWrites=True,
         appname="q-less",
     )
+
+
+async def close(client: Client) -> None:
+    """Close a client, within 5 s: an operation that was cancelled may have left the driver's own lock taken (4.20)."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TIMEOUT_MS / 1000):
+            await client.close()
 
 
 def open_database(client: Client, name: str) -> Database:

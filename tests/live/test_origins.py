@@ -86,7 +86,6 @@ class TestTokens:
         paths = (await web.get("/schema/openapi.json")).json()["paths"]
         assert len(paths) > 10
         for path, operations in paths.items():
-            assert not TOKENS.search(path)
             for operation in operations.values():
                 for parameter in operation.get("parameters", []):
                     assert parameter["in"] == "header" or not TOKENS.search(parameter["name"]), path
