@@ -159,7 +159,11 @@ class TestProcesses:
         for _ in range(12):
             await (await ready_to_pay(app, api)).initiate()
         clock.advance(seconds=10)
-        ours, theirs = (Reconciler(clock, services.settlement, services.payments._gateways) for _ in range(2))
+        later = FakeClock()  # no two processes look at the same moment
+        later.advance(seconds=11)
+        ours, theirs = (
+            Reconciler(at, services.settlement, services.payments._gateways) for at in (clock, later)
+        )
         await asyncio.gather(ours.look_at_due(), theirs.look_at_due(), ours.look_at_due())
         assert len(asked) == len(set(asked)) == 12
 
