@@ -12,7 +12,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 
-from backend import accounts, carts, catalog, checkout, exits, health, payments, rewards, stores
+from backend import accounts, carts, catalog, checkout, exits, health, metrics, payments, rewards, stores
 from backend.accounts import Principal
 from backend.catalog import PreviewAdd, Product, WhatIf, WhatIfBudget
 from backend.description import Description
@@ -38,7 +38,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services(settings, clock or SystemClock()) as services:
             app.state.services = services
-            yield
+            async with metrics.watching(services) as app.state.metrics_port:
+                yield
 
     app = Litestar(
         route_handlers=[

@@ -15,12 +15,23 @@ from litestar.enums import ScopeType
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.middleware.base import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Counter, Histogram
 
 from backend.errors import NotAuthenticated
 from backend.kit.ids import new_id
 from backend.kit.logs import request_id
 
 log = logging.getLogger("qless.request")
+
+REQUESTS = Counter("qless_http_requests", "HTTP requests answered", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "qless_http_request_seconds",
+    "From a request's head to its answer's",
+    ["method", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Any other is a stranger's word, and counted as one."""
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9_\-]{8,64}")
 
@@ -40,21 +51,22 @@ class RequestIds(ASGIMiddleware):
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableScopeHeaders(message)["x-request-id"] = current
-                log.info(
-                    "request",
-                    extra={
-                        "method": scope.get("method", ""),
-                        "route": scope.get("path_template", ""),
-                        "status": message["status"],
-                        "ms": round((time.perf_counter() - started) * 1e3, 1),
-                    },
-                )
+                _tell(scope, message["status"], time.perf_counter() - started)
             await send(message)
 
         try:
             await next_app(scope, receive, send_with_id)
         finally:
             request_id.reset(mark)
+
+
+def _tell(scope: Scope, status: int, seconds: float) -> None:
+    method, route = str(scope.get("method", "")), scope.get("path_template", "")
+    told = {"method": method, "route": route, "status": status, "ms": round(seconds * 1e3, 1)}
+    log.info("request", extra=told)
+    method = method if method in METHODS else "other"
+    REQUESTS.labels(method, route, status).inc()
+    REQUEST_SECONDS.labels(method, route).observe(seconds)
 
 
 class Authentication(AbstractAuthenticationMiddleware):

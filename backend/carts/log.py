@@ -12,6 +12,7 @@ The committers are tasks of their own: whoever asked for an append may be cancel
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
@@ -22,6 +23,7 @@ import pymongo
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import PyMongoError
 
+from backend.carts import metrics
 from backend.carts.events import Entry, event_id, from_document, to_document
 from backend.kit.mongo import Database
 
@@ -91,6 +93,7 @@ class CartLog:
         self._events = database[COLLECTION]
         self._write_concern = database.write_concern.document
         self._waiting: list[_Append] = []
+        self._waiting_since = 0.0
         self._batches_on_way = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -102,6 +105,8 @@ class CartLog:
         A cart has at most one entry on its way: the caller waits for the outcome before it decides the next.
         """
         document = RawBSONDocument(bson.encode(to_document(entry)))
+        if not self._waiting:
+            self._waiting_since = time.perf_counter()
         self._waiting.append(_Append((entry.session_id, entry.seq), entry.w, document, on_outcome))
         self._idle.clear()
         self._wake.set()
@@ -127,6 +132,8 @@ class CartLog:
             self._wake.clear()
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                began = time.perf_counter()
+                metrics.COMMIT_WAIT_SECONDS.observe(began - self._waiting_since)
                 unknown = batch
                 self._batches_on_way += 1
                 try:
@@ -134,7 +141,10 @@ class CartLog:
                 finally:
                     self._batches_on_way -= 1
                     self._waiting[:0] = unknown
+                metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
+                metrics.COMMIT_EVENTS.observe(len(batch))
                 if unknown:
+                    metrics.COMMITS_UNKNOWN.inc(len(unknown))
                     log.warning("appends of unknown outcome", extra={"count": len(unknown)})
                 failures = failures + 1 if len(unknown) == len(batch) else 0
                 if failures:

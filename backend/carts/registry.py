@@ -15,7 +15,7 @@ from enum import IntEnum
 import msgspec
 
 from backend import errors
-from backend.carts import store
+from backend.carts import metrics, store
 from backend.carts.events import Entry
 from backend.carts.frames import Notice, encode
 from backend.carts.frames import Presence as PresenceFrame
@@ -83,6 +83,11 @@ class Rooms:
         self._sockets = SocketsOfUser()
         self._check_now = asyncio.Event()
         bus.on_resync.append(self._check_now.set)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many rooms this process has in memory, and how many phones look at them."""
+        return len(self._rooms), sum(len(room.connections) for room in self._rooms.values())
 
     def new(self, session_id: str) -> Room:
         """A room for a cart that is about to begin; `drop` it when it does not."""
@@ -240,6 +245,7 @@ class Rooms:
         ]
         for start in range(0, len(heads), 1_000):
             for session_id in await self._log.ahead(heads[start : start + 1_000]):
+                metrics.HEADS_FOUND.inc()
                 if room := self._rooms.get(session_id):
                     room.look_again()
 

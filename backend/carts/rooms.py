@@ -23,7 +23,7 @@ from typing import Protocol
 import msgspec
 
 from backend import errors
-from backend.carts import rules
+from backend.carts import metrics, rules
 from backend.carts.commands import Request
 from backend.carts.events import SCHEMA_VERSION, Entry, MemberLeft, MemberRemoved
 from backend.carts.frames import encode_entry
@@ -63,6 +63,8 @@ class Ticket(msgspec.Struct):
         """Give the answer, once."""
         answer, self.answer = self.answer, None
         if answer is not None:
+            metrics.count_answer(self.request.command, result)
+            metrics.ANSWER_SECONDS.observe(asyncio.get_running_loop().time() - self.arrived)
             answer(result)
 
 
@@ -156,7 +158,7 @@ class Room:
     def submit(self, request: Request, facts: rules.Facts, answer: Answer) -> None:
         """Queue a command; `answer` is called with the seq it became, or with why not."""
         if len(self._queue) >= MAX_QUEUED:
-            answer(errors.CartBusy())
+            Ticket(request, facts, answer, asyncio.get_running_loop().time()).settle(errors.CartBusy())
             return
         self.touch()
         self._queue.append(Ticket(request, facts, answer, self.last_used))

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from backend import errors
 from backend.accounts import Principal
-from backend.carts import rules, store
+from backend.carts import metrics, rules, store
 from backend.carts.commands import (
     TILL,
     AbandonSession,
@@ -232,7 +232,11 @@ class Carts:
         """
         if not isinstance(command, AddItem):
             return _NO_PRODUCT
-        product = await self._catalog.find(command.barcode)
+        try:
+            product = await self._catalog.find(command.barcode)
+        except AppError as error:
+            metrics.count_answer(command, error)
+            raise
         room = await self.rooms.get(session_id)
         return self._scanned(await self._stores.get(_state(room).store_id), product)
 

@@ -8,7 +8,7 @@ and `event` frames are sent by whoever commits them.
 import asyncio
 import logging
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import WebSocket, websocket
@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from backend import errors
 from backend.accounts import Accounts, Principal
-from backend.carts import frames
+from backend.carts import frames, metrics
 from backend.carts.commands import Request
 from backend.carts.rooms import Room
 from backend.carts.schemas import session_out
@@ -40,7 +40,10 @@ class _Refused(Exception):
 
 
 class _Gone(Exception):
-    """The phone hung up."""
+    """The phone hung up, or the server restarts; `code` is the socket's close code."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
 
 
 HUNG_UP = (_Gone, WebSocketDisconnect, OSError)
@@ -59,9 +62,10 @@ async def cart_socket(socket: WebSocket[Any, Any, Any], session_id: FromPath[str
         hello = await _read_hello(socket)
         phone = await _Phone.admit(socket, services.accounts, carts, session_id, hello)
     except _Refused as refused:
+        metrics.count_close(refused.code)
         await socket.close(code=int(refused.code), reason=refused.code.name.lower())
-    except _Gone:
-        return
+    except _Gone as gone:
+        metrics.count_close(gone.code)
     else:
         await phone.serve()
 
@@ -83,7 +87,7 @@ async def _read_hello(socket: WebSocket[Any, Any, Any]) -> frames.Hello:
 async def _receive(socket: WebSocket[Any, Any, Any]) -> str:
     message = await socket.receive()
     if message["type"] != "websocket.receive":
-        raise _Gone
+        raise _Gone(cast(int, message.get("code", 1006)))
     text: str | None = message.get("text")
     return text if text is not None else "binary frames are not read"
 
@@ -172,9 +176,13 @@ class _Phone:
                 bypass.take_now = None
             for task in tasks:
                 task.cancel()
+            ended: int | None = self._connection.closing
             for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, _Gone | WebSocketDisconnect):
+                    ended = ended or result.code
                 if isinstance(result, Exception) and not isinstance(result, HUNG_UP):
                     log.error("socket failed", exc_info=result)
+            metrics.count_close(ended or 1006)
             self._carts.rooms.leave(self._room, self._connection)
 
     def _take_now(self, payload: bytes) -> bool:

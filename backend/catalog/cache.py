@@ -13,10 +13,17 @@ import msgspec
 
 from backend.catalog.rules import Product
 from backend.kit.clock import Clock
+from backend.kit.metrics import Tally
 from backend.kit.redis import Client, RedisDown
 from backend.live import Bus
 
 log = logging.getLogger(__name__)
+
+READS = Tally(
+    "qless_catalog_reads",
+    "Barcodes read, by where the answer was and whether a product has it",
+    ("level", "found"),
+)
 
 MAX_HELD = 50_000
 HELD = timedelta(seconds=60)
@@ -42,6 +49,10 @@ class Answer(NamedTuple):
     product: Product | None
 
 
+def count_read(level: str, answer: Answer) -> None:
+    READS.counts[level, "yes" if answer.product else "no"] += 1
+
+
 class Memory:
     """Answers in this process: the 50,000 used last, each for a minute at most."""
 
@@ -60,6 +71,7 @@ class Memory:
             del self._held[code]
             return None
         self._held.move_to_end(code)
+        count_read("memory", answer)
         return answer
 
     def _trusted_for(self, answer: Answer) -> timedelta:

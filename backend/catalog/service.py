@@ -7,7 +7,7 @@ from functools import partial
 
 from backend.catalog import store
 from backend.catalog.barcodes import parse
-from backend.catalog.cache import REST, Answer, Memory, Shelf
+from backend.catalog.cache import REST, Answer, Memory, Shelf, count_read
 from backend.catalog.rules import CategoryCount, Page, Product, words
 from backend.errors import Conflict, InvalidField, InvalidInput, ProductNotFound
 from backend.kit.clock import Clock
@@ -125,9 +125,11 @@ class Catalog:
 
     async def _read(self, code: str) -> Answer:
         answer = await self._shelf.get(code)
+        level = "redis" if answer else "mongodb"
         if answer is None:
             answer = Answer(await store.find_by_code(code))
             await self._shelf.put(code, answer)
+        count_read(level, answer)
         return answer
 
     def _land(self, code: str, began: datetime, flight: asyncio.Task[Answer]) -> None:

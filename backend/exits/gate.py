@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import structs
+from prometheus_client import Counter
 
 from backend import errors
 from backend.accounts import Principal, Role
@@ -26,6 +27,12 @@ from backend.exits.store_events import GateEvent
 from backend.kit.clock import Clock
 from backend.kit.mongo import DuplicateKeyError
 from backend.kit.secrets import digest
+
+VERDICTS = Counter(
+    "qless_gate_verdicts",
+    "Answers at gates; a scan that is repeated counts again",
+    ["kind", "verdict", "code"],
+)
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -43,7 +50,7 @@ class Gate:
         Raises:
             IdReused: the nonce stands for another scan at this gate.
         """
-        return await self._answer(principal, scan, EventKind.VERIFY)
+        return _counted(EventKind.VERIFY, await self._answer(principal, scan, EventKind.VERIFY))
 
     async def release(self, principal: Principal, scan: ScanIn) -> VerdictOut:
         """The guard has looked: let a pass out to which a gate of the store said `check`. It is judged again in full.
@@ -51,7 +58,7 @@ class Gate:
         Raises:
             IdReused: the nonce stands for another scan at this gate.
         """
-        return await self._answer(principal, scan, EventKind.RELEASE)
+        return _counted(EventKind.RELEASE, await self._answer(principal, scan, EventKind.RELEASE))
 
     async def events(
         self, principal: Principal, store_id: str, order_id: str | None, cursor: str | None, at_most: int
@@ -184,6 +191,11 @@ def _order(found: Pass) -> GateOrder:
         used_at=found.used.at if found.used else None,
         used_gate=found.used.gate_id if found.used else None,
     )
+
+
+def _counted(kind: EventKind, told: VerdictOut) -> VerdictOut:
+    VERDICTS.labels(kind, told.verdict, told.code).inc()
+    return told
 
 
 def _told(event: GateEvent) -> VerdictOut:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pymongo
 from beanie import Document
+from prometheus_client import Counter
 from pymongo import IndexModel, ReturnDocument
 
 from backend.kit.clock import Clock
@@ -31,6 +32,12 @@ IDLE_S = 1.0
 MAX_BACKOFF_S = 300
 KEPT_S = 7 * 24 * 3600
 
+LOOKED_AT = 1_000
+"""Rows that `backlog` looks at."""
+LOOK_WITHIN_S = 2.0
+
+HANDLED = Counter("qless_outbox_handled", "Outbox rows carried out, by kind and result", ["kind", "result"])
+
 Payload = dict[str, Any]
 Handler = Callable[[Payload], Awaitable[None]]
 
@@ -41,6 +48,7 @@ class OutboxDocument(Document):
     payload: Payload
     pending: bool | None = True
     due_at: datetime
+    wanted_at: datetime | None = None
     attempts: int = 0
     done_at: datetime | None = None
 
@@ -83,7 +91,7 @@ class Outbox:
     ) -> None:
         """Write a row inside the caller's transaction, due after `delay`. Call `kick` after the commit."""
         due_at = self._clock.now() + delay
-        row = OutboxDocument(id=new_id("out"), kind=kind, payload=payload, due_at=due_at)
+        row = OutboxDocument(id=new_id("out"), kind=kind, payload=payload, due_at=due_at, wanted_at=due_at)
         await row.insert(session=session)
 
     def kick(self) -> None:
@@ -145,11 +153,27 @@ class Outbox:
                 extra={"kind": row["kind"], "row": row["_id"], "attempts": row["attempts"]},
                 exc_info=error,
             )
+            HANDLED.labels(row["kind"], "failed").inc()
             await self._due_in(row, min(MAX_BACKOFF_S, 0.5 * 2 ** min(row["attempts"], 10)))
         else:
             await OutboxDocument.get_pymongo_collection().update_one(
                 {"_id": row["_id"]}, {"$set": {"done_at": self._clock.now()}, "$unset": {"pending": ""}}
             )
+            HANDLED.labels(row["kind"], "done").inc()
+
+    async def backlog(self) -> tuple[int, float]:
+        """How many rows are pending, and how long ago the oldest was due for the first time, in seconds.
+
+        Of all processes together. Only the first 1,000 are looked at: there are so many at least.
+        """
+        pending = OutboxDocument.get_pymongo_collection().find(
+            {"pending": True, "kind": {"$in": self.kinds}}, {"due_at": 1, "wanted_at": 1}
+        )
+        with pymongo.timeout(LOOK_WITHIN_S):
+            first = await pending.sort("due_at").limit(LOOKED_AT).to_list()
+        wanted = [row.get("wanted_at") or row["due_at"] for row in first]
+        late_s = (self._clock.now() - min(wanted)).total_seconds() if wanted else 0.0
+        return len(wanted), max(0.0, late_s)
 
     async def _due_in(self, row: Payload, delay_s: float) -> None:
         """Give the lease back, unless it ran out and somebody else has the row."""

@@ -8,10 +8,12 @@ what it missed from MongoDB. A process does not hear its own messages.
 import asyncio
 import logging
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from prometheus_client import Counter, Histogram
 from redis.asyncio.client import PubSub
 
 from backend.kit.redis import Client, RedisDown, relay
@@ -21,6 +23,14 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 20_000
 PING_S = 5.0
 _KEEPALIVE = "qless:keepalive"
+
+SENT = Counter("qless_bus_messages_sent", "Messages handed to Redis for the other processes")
+DROPPED = Counter("qless_bus_messages_dropped", "Messages given up because Redis did not take them")
+SEND_SECONDS = Histogram(
+    "qless_bus_send_seconds",
+    "How long Redis took for one pipeline of messages",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+)
 
 Handler = Callable[[bytes], None]
 
@@ -48,8 +58,15 @@ class Bus:
         self.connected = False
         self.on_resync: list[Callable[[], None]] = []
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be sent."""
+        return len(self._out)
+
     def publish(self, channel: str, payload: bytes) -> None:
         """Send to every other process that subscribed to the channel."""
+        if len(self._out) == MAX_WAITING:
+            DROPPED.inc()
         self._out.append((channel, self._origin + payload))
         self._out_ready.set()
 
@@ -78,8 +95,13 @@ class Bus:
                         pipeline = server.pipeline(transaction=False)
                         for channel, payload in batch:
                             pipeline.publish(channel, payload)
+                        began = time.perf_counter()
                         await pipeline.execute()
+                        SEND_SECONDS.observe(time.perf_counter() - began)
+                        SENT.inc(len(batch))
+                        batch = []
             except RedisDown as error:
+                DROPPED.inc(len(batch))
                 log.warning(
                     "bus could not send", extra={"dropped": len(batch), "error": type(error).__name__}
                 )

@@ -42,6 +42,11 @@ class Connection:
         self._patience: asyncio.Timeout | None = None
 
     @property
+    def closing(self) -> CloseCode | None:
+        """The code of the first `close`, if there was one."""
+        return self._closing
+
+    @property
     def is_open(self) -> bool:
         return self._closing is None
 

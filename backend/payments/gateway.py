@@ -37,6 +37,7 @@ class GatewayEvent(msgspec.Struct, frozen=True):
         gateway_payment_id: the provider's own id of the capture or try; empty where there is none.
         refund_id: ours; empty unless it is about a refund.
         amount_minor: the refund's where it is about one, else the payment's.
+        happened_at: by the provider's clock, where it says so.
     """
 
     event_id: str
@@ -47,6 +48,7 @@ class GatewayEvent(msgspec.Struct, frozen=True):
     refund_id: str
     amount_minor: int
     currency: str
+    happened_at: datetime | None = None
 
 
 class Gateway(Protocol):

@@ -9,15 +9,16 @@ import logging
 
 from backend.errors import AppError
 from backend.kit.clock import Clock
-from backend.payments import store
+from backend.payments import metrics, store
 from backend.payments.gateway import Gateway
 from backend.payments.rules import ENDED_UNPAID, WAITING, RefundStatus, next_look
 from backend.payments.schemas import Payment
-from backend.payments.settle import Settlement
+from backend.payments.settle import Outcome, Settlement
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
+NO_NEWS = frozenset({Outcome.DUPLICATE, Outcome.IGNORED})
 BATCH = 200
 
 
@@ -54,14 +55,21 @@ class Reconciler:
                 return
             told = {"payment_id": payment.payment_id, "status": str(payment.status)}
             if owed and following is None:
+                metrics.GIVEN_UP.inc()
                 log.critical("payment given up by the reconciler", extra=told)
+            result = "nothing"
             try:
                 for event in await self._gateways[payment.gateway].report(payment.payment_id):
-                    await self._settlement.carry_out(payment.gateway, event)
+                    outcome = await self._settlement.carry_out(payment.gateway, event)
+                    metrics.EVENTS.labels(payment.gateway, "reconciler", outcome).inc()
+                    result = result if outcome in NO_NEWS else "news"
             except AppError as error:
+                result = "failed"
                 log.warning("look at a payment failed", extra={**told, "error": error.code})
             except Exception as error:  # of this payment alone: the others are looked at all the same
+                result = "failed"
                 log.error("look at a payment failed", extra=told, exc_info=error)
+            metrics.LOOKS.labels(result).inc()
 
 
 async def _is_owed(payment: Payment) -> bool:

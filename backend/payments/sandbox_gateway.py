@@ -64,6 +64,7 @@ class _Webhook(msgspec.Struct):
     order: _Order
     payment: _Payment | None = None
     refund: _Refund | None = None
+    created_at: datetime | None = None
 
 
 class _WholeOrder(_Order):
@@ -186,4 +187,5 @@ def _event(told: _Webhook) -> GatewayEvent:
         refund_id=refund_id,
         amount_minor=about.amount_minor,
         currency=about.currency,
+        happened_at=told.created_at,
     )

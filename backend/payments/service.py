@@ -13,7 +13,7 @@ from backend.kit.ids import new_id
 from backend.kit.mongo import Client, Session, in_transaction
 from backend.kit.outbox import Outbox, Payload
 from backend.kit.qr import qr_svg
-from backend.payments import store
+from backend.payments import metrics, store
 from backend.payments.gateway import Gateway
 from backend.payments.rules import ENDED_UNPAID, WAITING, PaymentStatus, next_look
 from backend.payments.schemas import Payment, PaymentOut, Refund, RefundOut
@@ -192,6 +192,8 @@ class Payments:
 
         done = await in_transaction(self._client, work)
         self._outbox.kick()
+        if done:
+            metrics.ENDED.labels(status).inc()
         return done
 
     async def clear_up(self, session: Session, ended: Payment, reason: str) -> None:

@@ -6,17 +6,19 @@ payment; if the payment moved in between, all of it is judged again.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from backend import errors
 from backend.carts import Carts, MarkPaid
 from backend.checkout import Orders, Quotes
+from backend.errors import AppError
 from backend.exits import Exits
 from backend.kit.clock import Clock
 from backend.kit.mongo import Client, Session, StorageError, in_transaction
 from backend.kit.outbox import Outbox, Payload
-from backend.payments import store
+from backend.payments import metrics, store
 from backend.payments.gateway import EventKind, Gateway, GatewayEvent
 from backend.payments.refunds import Refunds
 from backend.payments.rules import (
@@ -70,6 +72,14 @@ _REFUND_MOVED_BY = {
     EventKind.REFUND_FAILED: (RefundStatus.FAILED, Outcome.REFUND_FAILED),
 }
 
+_ENDED_AS = {
+    Outcome.PAID: PaymentStatus.CAPTURED,
+    Outcome.LATE_PAID: PaymentStatus.CAPTURED,
+    Outcome.FAILED: PaymentStatus.FAILED,
+    Outcome.EXPIRED: PaymentStatus.EXPIRED,
+    Outcome.INTEGRITY_FAILURE: PaymentStatus.INTEGRITY_FAILURE,
+}
+
 Work = Callable[[Session], Awaitable[None]]
 
 
@@ -108,6 +118,8 @@ class Settlement:
         self._gateways = gateways
         self._outbox = outbox
         outbox.on(CART_PAID, self.cart_paid)
+        for gateway in gateways:
+            metrics.begin(gateway, list(Outcome))
 
     async def receive(self, gateway_name: str, headers: dict[str, str], body: bytes) -> Outcome:
         """Verify a webhook and carry it out, once.
@@ -119,8 +131,19 @@ class Settlement:
         gateway = self._gateways.get(gateway_name)
         if gateway is None:
             raise errors.GatewayNotFound
-        event = gateway.read_webhook(headers, body, self._clock.now())
-        return await self.carry_out(gateway_name, event)
+        began = time.perf_counter()
+        try:
+            event = gateway.read_webhook(headers, body, self._clock.now())
+            outcome = await self.carry_out(gateway_name, event)
+        except AppError as error:
+            metrics.EVENTS.labels(gateway_name, "webhook", error.code).inc()
+            raise
+        metrics.EVENTS.labels(gateway_name, "webhook", outcome).inc()
+        metrics.WEBHOOK_SECONDS.observe(time.perf_counter() - began)
+        if event.happened_at is not None and outcome is not Outcome.DUPLICATE:
+            lag = self._clock.now() - event.happened_at
+            metrics.WEBHOOK_LAG_SECONDS.observe(max(0.0, lag.total_seconds()))
+        return outcome
 
     async def carry_out(self, gateway_name: str, event: GatewayEvent) -> Outcome:
         """Carry an event out, once, however it came to be known.
@@ -141,6 +164,8 @@ class Settlement:
                 log.warning("event not committed", extra={"event_id": event.event_id}, exc_info=error)
                 raise errors.StorageUnavailable from None
             self._outbox.kick()
+            if outcome in _ENDED_AS:
+                metrics.ENDED.labels(_ENDED_AS[outcome]).inc()
             told = {"event_id": event.event_id, "payment_id": event.reference, "outcome": str(outcome)}
             log.info("gateway event settled", extra=told)
             return outcome
