@@ -11,13 +11,17 @@ import pytest
 from litestar import Litestar
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend import documents
+from backend import documents, errors
 from backend.app import create_app
+from backend.exits.rules import Reason
 from backend.kit import mongo
 from backend.kit.embedded import free_port
 from backend.kit.ids import new_id
 from backend.kit.outbox import OutboxDocument
+from backend.live import CloseCode
+from backend.payments.settle import Outcome
 from backend.settings import Settings
+from tests import monitoring
 from tests.factories import FakeClock
 from tests.phones import phone_at
 from tests.support import serving
@@ -197,6 +201,33 @@ class TestFigures:
         for secret in (*ids, "Asha", trip.shopper.token, issued["token"], issued["pass_id"], "STRANGE"):
             assert secret not in text
         assert len(text.splitlines()) < 3_000
+
+
+class TestDashboardAndRules:
+    async def test_ask_for_labels_and_values_that_are_there(
+        self, served: Served, web: httpx.AsyncClient
+    ) -> None:
+        """Prometheus takes a wrong label for no data, and a warning about no data never comes."""
+        await shopped(served, web)
+        labels: dict[str, set[str]] = {}
+        for name, has in await served.scrape():
+            labels.setdefault(name, set()).update(label for label, _ in has)
+        for expression in monitoring.expressions():
+            metrics = monitoring.selected(expression)
+            known = monitoring.BY_PROMETHEUS.union(*(labels.get(found.metric, set()) for found in metrics))
+            assert monitoring.grouped_by(expression) <= known, expression
+            for found in metrics:
+                if found.metric in labels:
+                    asked = set(found.labels) - monitoring.BY_PROMETHEUS
+                    assert asked <= labels[found.metric], expression
+
+    def test_name_codes_that_exist(self) -> None:
+        known = {*errors.BY_CODE, *Outcome, *Reason}
+        for expression in monitoring.expressions():
+            for found in monitoring.selected(expression):
+                asked = found.labels.get("outcome", found.labels.get("code", ""))
+                for value in filter(None, asked.split("|")):
+                    assert value in known or int(value) in set(CloseCode), expression
 
 
 class TestAddress:
