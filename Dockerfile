@@ -15,7 +15,8 @@ EXPOSE 8000
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/live', timeout=4)"]
 
-# SIGTERM: uvicorn takes no new work, closes the sockets with a code that says come back, and gives requests 10 s.
+# SIGTERM: after QLESS_DRAIN_S uvicorn takes no new work, closes the sockets with a code that says come back, and gives
+# requests 10 s.
 CMD ["uvicorn", "--factory", "backend.app:from_environment", "--host", "0.0.0.0", "--port", "8000", \
     "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--no-server-header", "--log-level", "warning", \
     "--ws", "backend.live.protocol:LiveProtocol", "--ws-max-size", "16384", "--ws-per-message-deflate", "false", \

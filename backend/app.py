@@ -19,6 +19,7 @@ from backend.description import Description
 from backend.errors import NotAuthenticated
 from backend.kit import logs
 from backend.kit.clock import Clock, SystemClock
+from backend.kit.drain import Drain
 from backend.kit.garbage import run_collection
 from backend.kit.strict import StrictRequest
 from backend.kit.tasks import Background
@@ -67,6 +68,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    app.state.drain = Drain()
     # Litestar's own middleware begins behind its router and never sees a path that does not exist.
     app.asgi_handler = RequestIds()(app.asgi_handler)
     return app
@@ -119,5 +121,6 @@ def from_environment() -> Litestar:
     # The collector is the process's, and tests run several applications in one.
     collection = Background()
     app.on_startup.append(lambda: collection.start("garbage", run_collection))
+    app.on_startup.append(lambda: app.state.drain.on_sigterm(settings.qless_drain_s))
     app.on_shutdown.append(collection.stop)
     return app

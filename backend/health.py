@@ -25,7 +25,7 @@ class LiveOut(msgspec.Struct):
 
 class ReadyOut(msgspec.Struct):
     """`ready`; `degraded` when Redis is missing (everything works, other processes' screens lag up to 2 s);
-    `unavailable` when MongoDB is."""
+    `unavailable` when MongoDB is; `draining` when the process was told to end and will soon."""
 
     status: str
     parts: dict[str, Part]
@@ -47,14 +47,20 @@ async def live(state: State) -> LiveOut:
     tags=["Operating"],
     operation_id="ready",
     summary="What the process needs is there, or which part is missing",
-    responses={503: ResponseSpec(ReadyOut, description="MongoDB is missing.", generate_examples=False)},
+    responses={
+        503: ResponseSpec(
+            ReadyOut, description="MongoDB is missing, or the process ends.", generate_examples=False
+        )
+    },
     opt={"exclude_from_auth": True},
 )
 async def ready(state: State) -> Response[ReadyOut]:
     services = state.services
     mongodb, redis = await asyncio.gather(_mongodb(services), _redis(services))
     status = "unavailable" if mongodb is Part.MISSING else "degraded" if redis is Part.MISSING else "ready"
-    code = 503 if status == "unavailable" else 200
+    if state.drain.has_begun:
+        status = "draining"
+    code = 503 if status in {"unavailable", "draining"} else 200
     return Response(ReadyOut(status, {"mongodb": mongodb, "redis": redis}), status_code=code)
 
 

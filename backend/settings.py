@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     qless_payment_ttl_s: Seconds = 300
     qless_pass_ttl_s: Seconds = 1800
     qless_exit_key_days: Annotated[int, Meta(ge=2, le=3650)] = 90
+    qless_drain_s: Annotated[int, Meta(ge=0, le=300)] = 0
     qless_metrics_host: str = "127.0.0.1"
     qless_metrics_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
     qless_log_level: str = "INFO"
@@ -111,6 +112,7 @@ SETTINGS_DOC: dict[str, str] = {
     "QLESS_PAYMENT_TTL_S": "time to approve a payment; afterwards the cart is unlocked",
     "QLESS_PASS_TTL_S": "life of an exit pass",
     "QLESS_EXIT_KEY_DAYS": "how long a store signs passes with one key; the next is published a day before",
+    "QLESS_DRAIN_S": "how long a process that is told to end answers 503 at `/health/ready` before it does; longer than a balancer takes to notice",
     "QLESS_METRICS_HOST": "address at which `/metrics` is served; never one that strangers reach",
     "QLESS_METRICS_PORT": "its port: each process takes the first free one from here on; 0 serves no metrics",
     "QLESS_LOG_LEVEL": "`DEBUG`, `INFO`, `WARNING` or `ERROR`",

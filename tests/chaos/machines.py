@@ -111,8 +111,16 @@ class Program(ABC):
         Raises:
             TimeoutError: it lives on.
         """
-        assert self._child is not None
         self.send(number)
+        return await self.gone(within_s)
+
+    async def gone(self, within_s: float = 30.0) -> int:
+        """Wait until it is gone; its exit code.
+
+        Raises:
+            TimeoutError: it lives on.
+        """
+        assert self._child is not None
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             if self._child.exit_code is not None:

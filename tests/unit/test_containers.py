@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from backend.carts.registry import CLOSE_WITHIN_S
 from backend.local import parse, server_command
 from backend.settings import SETTINGS_DOC, load
 
@@ -164,6 +165,16 @@ class TestCompose:
         caddyfile = (ROOT / "scripts/deploy/Caddyfile").read_text()
         assert SERVICES["app-1"]["environment"]["FORWARDED_ALLOW_IPS"] == "*"
         assert not re.search(r"trusted_proxies|forwarded|header_up", caddyfile, re.IGNORECASE)
+
+    def test_a_server_goes_when_the_proxy_knows_and_has_the_time_to(self) -> None:
+        """The proxy's next look may be an interval away and time out; uvicorn then waits, and rooms are closed."""
+        caddyfile = (ROOT / "scripts/deploy/Caddyfile").read_text()
+        noticed_s = sum(int(found) for found in re.findall(r"health_(?:interval|timeout) (\d+)s", caddyfile))
+        drain_s = int(SERVICES["app-1"]["environment"]["QLESS_DRAIN_S"])
+        (command,) = (json.loads(line) for line in instructions("CMD") if line.startswith('["uvicorn"'))
+        graceful_s = int(command[command.index("--timeout-graceful-shutdown") + 1])
+        assert noticed_s < drain_s
+        assert drain_s + graceful_s + CLOSE_WITHIN_S < int(SERVICES["app-1"]["stop_grace_period"].rstrip("s"))
 
     def test_redis_keeps_nothing(self) -> None:
         command = SERVICES["redis"]["command"]
