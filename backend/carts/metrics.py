@@ -3,7 +3,7 @@
 import re
 from typing import get_args
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from backend.carts.commands import AnyCommand
 from backend.errors import AppError
@@ -20,18 +20,18 @@ ANSWER_SECONDS = Spread(
     "From a command's arrival in its cart's queue to its answer, on disk or refused",
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 8),
 )
-COMMIT_EVENTS = Histogram(
-    "qless_cart_commit_events", "Events of one group commit", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+COMMIT_EVENTS = Spread(
+    "qless_cart_commit_events", "Events of one group commit", (1, 2, 5, 10, 20, 50, 100, 200, 500)
 )
-COMMIT_SECONDS = Histogram(
+COMMIT_SECONDS = Spread(
     "qless_cart_commit_seconds",
     "How long MongoDB took for one group commit",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-COMMIT_WAIT_SECONDS = Histogram(
+COMMIT_WAIT_SECONDS = Spread(
     "qless_cart_commit_wait_seconds",
     "How long the first event of a group commit waited for it",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+    (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 COMMITS_UNKNOWN = Counter(
     "qless_cart_commits_unknown", "Events whose commit had no known outcome and was tried again"

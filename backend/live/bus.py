@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 from redis.asyncio.client import PubSub
 
+from backend.kit.metrics import Spread
 from backend.kit.redis import Client, RedisDown, relay
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,10 @@ _KEEPALIVE = "qless:keepalive"
 
 SENT = Counter("qless_bus_messages_sent", "Messages handed to Redis for the other processes")
 DROPPED = Counter("qless_bus_messages_dropped", "Messages given up because Redis did not take them")
-SEND_SECONDS = Histogram(
+SEND_SECONDS = Spread(
     "qless_bus_send_seconds",
     "How long Redis took for one pipeline of messages",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+    (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
 )
 
 Handler = Callable[[bytes], None]

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
+from backend.kit.metrics import Spread
 from backend.payments.rules import PaymentStatus
 
 EVENTS = Counter(
@@ -11,15 +12,15 @@ EVENTS = Counter(
     "What gateways told, by how it came to be known and what became of it; a refused one has an error's code",
     ["gateway", "source", "outcome"],
 )
-WEBHOOK_LAG_SECONDS = Histogram(
+WEBHOOK_LAG_SECONDS = Spread(
     "qless_webhook_lag_seconds",
     "From an event at the gateway to its commit here, by the clocks of both",
-    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
+    (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
 )
-WEBHOOK_SECONDS = Histogram(
+WEBHOOK_SECONDS = Spread(
     "qless_webhook_seconds",
     "How long a webhook took to be carried out",
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 ENDED = Counter("qless_payments_ended", "Payments by the state that they ended in", ["status"])
 LOOKS = Counter("qless_reconciler_looks", "Payments asked about at their gateway, by the result", ["result"])
