@@ -14,9 +14,10 @@ from scripts.benchmarks.parts import profile
 from scripts.benchmarks.plans import Shape
 from scripts.benchmarks.processes import processes
 from scripts.benchmarks.report import Section, table, verdict
+from scripts.benchmarks.requests import requests
 from scripts.benchmarks.servers import ROOT, ServerFailed
 
-PARTS = ("compare", "growth", "processes", "cost")
+PARTS = ("compare", "growth", "processes", "cost", "requests")
 DATA = ROOT / ".data"
 
 
@@ -24,8 +25,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     add = parser.add_argument
-    add("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default all, about 12 minutes)")
-    add("--rounds", type=int, default=5, help="of compare and processes; the others take half (default 5)")
+    add("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default all, about 14 minutes)")
+    add(
+        "--rounds",
+        type=int,
+        default=5,
+        help="of compare, processes, requests; the others take half (default 5)",
+    )
     add(
         "--seconds",
         type=float,
@@ -68,6 +74,8 @@ def measure(part: str, options: argparse.Namespace, bench: Bench) -> Found:
             return growth.growth(bench, options.open, min(2, few))
         case "processes":
             return processes(bench, shape, options.rounds, options.seconds), []
+        case "requests":
+            return requests(bench, options.rounds), []
         case _:
             return cost.cost(bench, few)
 

@@ -16,7 +16,18 @@ from backend.settings import load
 from scripts.benchmarks.figures import Figures
 from scripts.benchmarks.plans import Order, Plan, Shape, Stretch
 from scripts.benchmarks.seeded import seed_carts
-from scripts.benchmarks.servers import ROOT, STORE, Databases, Server, application, environment, serve, stock
+from scripts.benchmarks.servers import (
+    GUARD,
+    ROOT,
+    STORE,
+    Databases,
+    Server,
+    application,
+    environment,
+    serve,
+    simulate,
+    stock,
+)
 
 PUBLIC_URL = "http://127.0.0.1"
 """One for all processes of ours, as behind a load balancer: its tokens name it."""
@@ -84,6 +95,19 @@ class Bench:
         self._folder = folder
         self._databases = found
         self._barcodes = asyncio.run(stock(found, products))
+
+    @property
+    def webhook_secret(self) -> str:
+        return self._databases.secret
+
+    @property
+    def guard(self) -> dict[str, str]:
+        """What signs the gate's guard in."""
+        return {"email": GUARD, "password": self._databases.secret}
+
+    def simulator(self) -> AbstractContextManager[dict[str, str]]:
+        """The payment simulator; what servers are told of it."""
+        return simulate(self._databases, free_port(), self._folder)
 
     def serve(self, kind: str, app: list[str] | None = None, **told: str) -> AbstractContextManager[Server]:
         """A server's process; each has a log of its own."""

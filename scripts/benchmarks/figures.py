@@ -34,6 +34,15 @@ class Figures(msgspec.Struct, frozen=True):
     refused: int = 0
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """Requests of one kind: milliseconds to the answer, microseconds of the server's CPU each."""
+
+    a_second: float
+    p50: float
+    p99: float
+    cpu_us: float
+
+
 class Times(msgspec.Struct):
     """Seconds from the sending of each scan to what `Figures` tells of."""
 

@@ -50,6 +50,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     profile: bool = False
 
 
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client does: so many shoppers fill a cart, pay and leave at this server, and look at products."""
+
+    url: str
+    pid: int
+    store_id: str
+    barcodes: list[str]
+    trips: int
+    guard: dict[str, str]
+    webhook_secret: str
+
+
 class Grow(msgspec.Struct, frozen=True, tag=True):
     """To `hold`: enter carts, with one phone each, until there are so many."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from pymongo import MongoClient
 
 from backend import documents
+from backend.accounts import Role, StoreRole
 from backend.catalog import Product
 from backend.catalog.barcodes import check_digit
 from backend.kit import mongo
@@ -34,6 +35,14 @@ STORE = Store(
     market="IN",
 )
 TAX_CLASSES = ("exempt", "merit", "standard", "demerit")
+
+
+GUARD = "guard@bench.example"
+"""Who stands at the gate; the password is the databases' secret."""
+
+
+MADE_BEFORE = ("events", "orders", "passes", "payments")
+"""The plain build's collections that its transactions write to; making one within is a conflict with the others."""
 
 
 class ServerFailed(Exception):
@@ -127,6 +136,29 @@ def serve(kind: str, app: list[str], told: Mapping[str, str], port: int, folder:
         child.stop()
 
 
+@contextmanager
+def simulate(databases: Databases, port: int, folder: Path) -> Iterator[dict[str, str]]:
+    """Run the payment simulator until the block ends; what a server is told of it. Its webhooks go nowhere.
+
+    Raises:
+        ServerFailed: it does not answer.
+    """
+    url = f"http://127.0.0.1:{port}"
+    told = {
+        "SANDBOX_API_KEY": databases.secret,
+        "SANDBOX_WEBHOOK_SECRET": databases.secret,
+        "SANDBOX_WEBHOOK_URL": f"{url}/nowhere",
+        "SANDBOX_PUBLIC_URL": url,
+    }
+    app = ["--factory", "backend.sandbox.app:from_environment"]
+    with serve("simulator", app, told, port, folder):
+        yield {
+            "QLESS_SANDBOX_URL": url,
+            "QLESS_SANDBOX_API_KEY": databases.secret,
+            "QLESS_SANDBOX_WEBHOOK_SECRETS": databases.secret,
+        }
+
+
 def _wait_until_ready(child: Child, port: int) -> None:
     """uvicorn listens once the application's lifespan has begun."""
     deadline = time.monotonic() + READY_WITHIN_S
@@ -143,10 +175,15 @@ async def stock(databases: Databases, lines: int) -> list[str]:
     client = mongo.connect(databases.mongodb_url)
     await documents.prepare(mongo.open_database(client, databases.name))
     plain = [{"_id": p.barcode, "name": p.name, "price_minor": p.price_minor, "images": []} for p in products]
-    await client[databases.of_others].products.insert_many(plain)
+    others = client[databases.of_others]
+    await others.products.insert_many(plain)
+    for name in MADE_BEFORE:
+        await others.create_collection(name)
     await client.close()
     async with open_services(load(settings(databases, free_port())), SystemClock()) as services:
         await services.stores.put(STORE)
+        roles = [StoreRole(STORE.store_id, Role.GATE)]
+        await services.accounts.create_staff(GUARD, databases.secret, "Guard", roles)
         for product in products:
             await services.catalog.put(product)
     return [product.barcode for product in products]

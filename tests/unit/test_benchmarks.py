@@ -4,18 +4,25 @@ import mmap
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
-from scripts.benchmarks import compare, cost, growth, plot, processes
+from backend.payments import SandboxGateway
+from backend.payments.gateway import EventKind
+from backend.settings import Settings
+from scripts.benchmarks import compare, cost, growth, plot, processes, requests
 from scripts.benchmarks.__main__ import PARTS, parse
-from scripts.benchmarks.figures import Figures, Times, cpu_seconds, quantile, resident_bytes, summarise
+from scripts.benchmarks.ask import captured
+from scripts.benchmarks.figures import Asked, Figures, Times, cpu_seconds, quantile, resident_bytes, summarise
 from scripts.benchmarks.growth import Found, Memory
 from scripts.benchmarks.plans import Shape
 from scripts.benchmarks.plot import Bar, Bars, Curve, Lines
 from scripts.benchmarks.report import Goal, Of, Row, Section, spread, table, verdict
+from tests.world import SANDBOX_SECRET
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -230,3 +237,45 @@ class TestOptions:
         hidden = "import sys; sys.modules |= dict.fromkeys(['picows', 'fastapi', 'motor', 'uvloop'])\n"
         command = [sys.executable, "-c", hidden + "import scripts.benchmarks.__main__"]
         subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+
+
+class TestRequests:
+    def test_are_compared_round_by_round(self) -> None:
+        rounds = [
+            {"ours": {"quote": Asked(rate, 4, 8, 200)}, "plain_till": {"quote": Asked(100, 2, 4, 100)}}
+            for rate in (50, 80, 60)
+        ]
+        found = requests.section("quote", rounds)
+        first, *_, last = found.rows
+        assert (first.what, first.compared_with, first.comparison) == (
+            "requests a second",
+            "plain",
+            (0.6, 0.5, 0.8),
+        )
+        assert last.comparison == (2, 2, 2)
+
+    def test_deliver_the_webhook_that_the_gateway_would(self) -> None:
+        """Each of its own id, for the payment's own amount, signed as the shop's server expects it."""
+        payment = {
+            "payment_id": "pay_1",
+            "pay_url": "http://x/pay/ord_1",
+            "amount_minor": 700,
+            "currency": "INR",
+        }
+        settings = msgspec.convert(
+            {
+                **dict.fromkeys(("mongodb_url", "redis_url", "qless_secret", "qless_public_url"), "x"),
+                "qless_sandbox_webhook_secrets": SANDBOX_SECRET,
+            },
+            Settings,
+        )
+        now = datetime.now(UTC)
+        events = []
+        for _ in range(2):
+            body, headers = captured(payment, SANDBOX_SECRET)
+            events.append(SandboxGateway(settings).read_webhook(headers, body, now))
+        assert events[0].event_id != events[1].event_id
+        event = events[0]
+        assert (event.kind, event.reference, event.order_ref) == (EventKind.CAPTURED, "pay_1", "ord_1")
+        assert (event.amount_minor, event.currency) == (700, "INR")
+        assert event.gateway_payment_id
