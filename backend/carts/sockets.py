@@ -118,6 +118,11 @@ class _Phone:
         self._connection = Connection(socket.scope, socket.send, principal.user_id, principal.login_id)
         self._reader_busy = False
 
+    @property
+    def _ids(self) -> dict[str, str]:
+        """What names the phone's person and cart in the log."""
+        return {"session_id": self._room.session_id, "user_id": self._user_id}
+
     @classmethod
     async def admit(
         cls,
@@ -138,6 +143,7 @@ class _Phone:
         except (errors.Unavailable, StorageError):
             raise _Refused(CloseCode.UNAVAILABLE) from None
         carts.rooms.enter(phone._room, phone._connection)
+        log.info("socket opened", extra=phone._ids)
         return phone
 
     async def _bring_up_to_date(self, since: int | None) -> None:
@@ -181,8 +187,9 @@ class _Phone:
                 if isinstance(result, _Gone | WebSocketDisconnect):
                     ended = ended or result.code
                 if isinstance(result, Exception) and not isinstance(result, HUNG_UP):
-                    log.error("socket failed", exc_info=result)
+                    log.error("socket failed", extra=self._ids, exc_info=result)
             metrics.count_close(ended or 1006)
+            log.info("socket closed", extra={**self._ids, "code": int(ended or 1006)})
             self._carts.rooms.leave(self._room, self._connection)
 
     def _take_now(self, payload: bytes) -> bool:

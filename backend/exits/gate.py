@@ -11,6 +11,7 @@ Why no transaction: one whose process was killed holds the pass for MongoDB's 60
 import asyncio
 import base64
 import binascii
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -27,6 +28,8 @@ from backend.exits.store_events import GateEvent
 from backend.kit.clock import Clock
 from backend.kit.mongo import DuplicateKeyError
 from backend.kit.secrets import digest
+
+log = logging.getLogger(__name__)
 
 VERDICTS = Counter(
     "qless_gate_verdicts",
@@ -50,7 +53,7 @@ class Gate:
         Raises:
             IdReused: the nonce stands for another scan at this gate.
         """
-        return _counted(EventKind.VERIFY, await self._answer(principal, scan, EventKind.VERIFY))
+        return _told_of(EventKind.VERIFY, scan, await self._answer(principal, scan, EventKind.VERIFY))
 
     async def release(self, principal: Principal, scan: ScanIn) -> VerdictOut:
         """The guard has looked: let a pass out to which a gate of the store said `check`. It is judged again in full.
@@ -58,7 +61,7 @@ class Gate:
         Raises:
             IdReused: the nonce stands for another scan at this gate.
         """
-        return _counted(EventKind.RELEASE, await self._answer(principal, scan, EventKind.RELEASE))
+        return _told_of(EventKind.RELEASE, scan, await self._answer(principal, scan, EventKind.RELEASE))
 
     async def events(
         self, principal: Principal, store_id: str, order_id: str | None, cursor: str | None, at_most: int
@@ -193,8 +196,11 @@ def _order(found: Pass) -> GateOrder:
     )
 
 
-def _counted(kind: EventKind, told: VerdictOut) -> VerdictOut:
+def _told_of(kind: EventKind, scan: ScanIn, told: VerdictOut) -> VerdictOut:
     VERDICTS.labels(kind, told.verdict, told.code).inc()
+    order_id = told.order.order_id if told.order else None
+    found = {"kind": str(kind), "verdict": str(told.verdict), "code": str(told.code), "order_id": order_id}
+    log.info("pass judged", extra={"store_id": scan.store_id, "gate_id": scan.gate_id, **found})
     return told
 
 

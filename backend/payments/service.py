@@ -1,6 +1,7 @@
 """Starting a payment, looking at it, and ending it unpaid: by its payer, or when its time is over."""
 
 import asyncio
+import logging
 from datetime import timedelta
 
 from backend import errors
@@ -19,6 +20,8 @@ from backend.payments.rules import ENDED_UNPAID, WAITING, PaymentStatus, next_lo
 from backend.payments.schemas import Payment, PaymentOut, Refund, RefundOut
 from backend.payments.upi import MODE_DYNAMIC_QR, MODE_INTENT, upi_uri
 from backend.settings import Settings
+
+log = logging.getLogger(__name__)
 
 UNLOCK_CART = "unlock_cart"
 """Outbox row: undo one lock, and so give the cart back. Payload `{payment_id, lock_seq, reason}`."""
@@ -74,6 +77,7 @@ class Payments:
             await self._lock(payment, payment.lock_seq)
             if payment.order_ref is None:
                 payment = await self._ask(gateway, payment)
+                log.info("payment started", extra=_ids(payment))
         except AppError:
             await self.end(payment.payment_id, PaymentStatus.FAILED, "not_started")
             raise
@@ -194,6 +198,9 @@ class Payments:
         self._outbox.kick()
         if done:
             metrics.ENDED.labels(status).inc()
+            log.info(
+                "payment ended", extra={"payment_id": payment_id, "status": str(status), "reason": reason}
+            )
         return done
 
     async def clear_up(self, session: Session, ended: Payment, reason: str) -> None:
@@ -272,6 +279,15 @@ class Payments:
     async def _out(self, payment: Payment) -> PaymentOut:
         refunds = await store.refunds_of(payment.payment_id) if payment.captured_minor else []
         return _payment_out(payment, refunds)
+
+
+def _ids(payment: Payment) -> dict[str, str]:
+    """What names a payment in the log, and its cart and store."""
+    return {
+        "payment_id": payment.payment_id,
+        "session_id": payment.session_id,
+        "store_id": payment.store_id,
+    }
 
 
 def _payment_out(payment: Payment, refunds: list[Refund]) -> PaymentOut:

@@ -176,7 +176,10 @@ class Settlement:
             raise EventKnown
         payment = await store.find(event.reference)
         if payment is None or payment.gateway != gateway_name:
-            log.critical("event of an unknown payment", extra={"event_id": event.event_id})
+            log.critical(
+                "event of an unknown payment",
+                extra={"event_id": event.event_id, "payment_id": event.reference},
+            )
             return await self._commit(key, event, Outcome.UNKNOWN_PAYMENT)
         if event.kind in _REFUND_MOVED_BY:
             return await self._refund_ended(key, event, payment)
@@ -334,7 +337,8 @@ class Settlement:
             refund.amount_minor,
             refund.currency,
         ):
-            log.critical("refund does not match", extra={"event_id": event.event_id})
+            told_of = {"event_id": event.event_id, "payment_id": payment.payment_id}
+            log.critical("refund does not match", extra=told_of)
             return await self._commit(key, event, Outcome.INTEGRITY_FAILURE)
         to, outcome = _REFUND_MOVED_BY[event.kind]
         if refund.status not in REFUND_MOVES[to]:
@@ -356,6 +360,9 @@ class Settlement:
             return
         await self._carts.till(payment.session_id, MarkPaid(payment.payment_id, payload["order_id"]))
         self._payments.tell(payment, "payment_captured", {"order_id": payload["order_id"]})
+        log.info(
+            "cart paid", extra={**payload, "session_id": payment.session_id, "store_id": payment.store_id}
+        )
 
 
 def _entry_id(payment: Payment, event: GatewayEvent) -> str:

@@ -226,6 +226,32 @@ class TestWholeTrip:
         messages = {json.loads(line)["message"] for line in written}
         assert {"request", "unexpected error", "outbox row failed"} <= messages
 
+    async def test_can_be_followed_by_its_payment_its_order_and_its_cart(
+        self, shop: tuple[Litestar, str], lines: io.StringIO
+    ) -> None:
+        app, address = shop
+        async with httpx.AsyncClient(base_url=address) as api:
+            trip, _ = await go_shopping(app, api, address)
+        entries = [json.loads(line) for line in lines.getvalue().splitlines()]
+        [started] = [entry for entry in entries if entry["message"] == "payment started"]
+        assert (started["session_id"], started["store_id"]) == (trip.session_id, trip.store.store_id)
+        [request] = [
+            entry
+            for entry in entries
+            if entry["logger"] == "qless.request" and entry["request_id"] == started["request_id"]
+        ]
+        assert request["route"] == "/payment/initiate"
+
+        def told(**ids: str) -> list[str]:
+            return [entry["message"] for entry in entries if ids.items() <= entry.items()]
+
+        steps = ["payment started", "gateway event settled", "cart paid"]
+        assert told(payment_id=started["payment_id"]) == steps
+        [paid] = [entry for entry in entries if entry["message"] == "cart paid"]
+        assert told(order_id=paid["order_id"]) == ["cart paid", "pass judged"]
+        sockets = [name for name in told(session_id=trip.session_id) if name.startswith("socket")]
+        assert sockets == ["socket opened", "socket closed"]
+
     async def test_has_a_line_for_each_request_with_its_id(
         self, shop: tuple[Litestar, str], lines: io.StringIO
     ) -> None:

@@ -94,6 +94,16 @@ class TestCloseCodes:
         }
 
 
+class TestLogLines:
+    def test_that_readme_names_are_written(self) -> None:
+        named = re.findall(
+            r"^\| `([a-z ]+)` \| ", README.partition("**Logs.**")[2].partition("## ")[0], re.MULTILINE
+        )
+        code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "backend").rglob("*.py"))
+        assert len(named) > 10
+        assert [line for line in named if f'"{line}"' not in code] == []
+
+
 class TestSocket:
     @pytest.mark.parametrize("frame", [*get_args(frames.ClientFrame), *frames.ToClient.__subclasses__()])
     def test_tells_every_frame_with_its_fields(self, frame: type[msgspec.Struct]) -> None:
