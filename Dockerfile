@@ -5,8 +5,11 @@ FROM python:3.11-slim
 WORKDIR /app
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin qless
 
-COPY requirements.txt .
-RUN pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt
+# With `--build-arg OTEL=yes` the image can send traces.
+ARG OTEL=
+COPY requirements.txt requirements-otel.txt ./
+RUN pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
+    ${OTEL:+--requirement requirements-otel.txt}
 
 COPY backend backend
 USER 10001

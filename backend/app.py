@@ -1,7 +1,9 @@
 """The one place where the parts meet."""
 
+import asyncio
 import dataclasses
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +19,7 @@ from backend.accounts import Principal
 from backend.catalog import PreviewAdd, Product, WhatIf, WhatIfBudget
 from backend.description import Description
 from backend.errors import NotAuthenticated
-from backend.kit import logs
+from backend.kit import logs, tracing
 from backend.kit.clock import Clock, SystemClock
 from backend.kit.drain import Drain
 from backend.kit.garbage import run_collection
@@ -118,9 +120,24 @@ def from_environment() -> Litestar:
         raise SystemExit(str(error)) from None
     logs.configure(settings.qless_log_level)
     app = create_app(settings)
+    if settings.qless_otlp_url:
+        _trace(app, settings.qless_otlp_url)
     # The collector is the process's, and tests run several applications in one.
     collection = Background()
     app.on_startup.append(lambda: collection.start("garbage", run_collection))
     app.on_startup.append(lambda: app.state.drain.on_sigterm(settings.qless_drain_s))
     app.on_shutdown.append(collection.stop)
     return app
+
+
+def _trace(app: Litestar, url: str) -> None:
+    """Have the process send traces; the last of them once everything else is closed."""
+    try:
+        stop = tracing.start(url, socket.gethostname())
+    except tracing.TracingMissing:
+        raise SystemExit("QLESS_OTLP_URL is set: install requirements-otel.txt, or leave it empty.") from None
+
+    async def end() -> None:
+        await asyncio.to_thread(stop)
+
+    app.on_shutdown.append(end)

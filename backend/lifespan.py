@@ -19,6 +19,7 @@ from backend.kit.outbox import Outbox
 from backend.kit.secrets import Keyring
 from backend.kit.tasks import Background
 from backend.kit.throttle import Throttle
+from backend.kit.tracing import MongoSpans
 from backend.live import Bus
 from backend.payments import (
     Gateway,
@@ -67,7 +68,7 @@ class Services:
 async def open_services(settings: Settings, clock: Clock) -> AsyncIterator[Services]:
     """Connect, wire the slices together, and run the background loops until the block ends."""
     async with AsyncExitStack() as stack:
-        client = mongo.connect(settings.mongodb_url)
+        client = mongo.connect(settings.mongodb_url, [MongoSpans()] if settings.qless_otlp_url else [])
         stack.push_async_callback(mongo.close, client)
         redis_client = redis.connect(settings.redis_url)
         stack.push_async_callback(redis_client.aclose)

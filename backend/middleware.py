@@ -18,6 +18,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import Counter, Histogram
 
 from backend.errors import NotAuthenticated
+from backend.kit import tracing
 from backend.kit.ids import new_id
 from backend.kit.logs import request_id
 
@@ -47,17 +48,30 @@ class RequestIds(ASGIMiddleware):
         current = given if _ACCEPTABLE_ID.fullmatch(given) else new_id("req")
         mark = request_id.set(current)
         started = time.perf_counter()
+        answered = 0
 
         async def send_with_id(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = message["status"]
                 MutableScopeHeaders(message)["x-request-id"] = current
                 _tell(scope, message["status"], time.perf_counter() - started)
             await send(message)
 
         try:
-            await next_app(scope, receive, send_with_id)
+            with tracing.span("HTTP", headers.get(b"traceparent", b"").decode("latin-1")) as span:
+                await next_app(scope, receive, send_with_id)
+                if span is not None:
+                    _name(span, scope, current, answered)
         finally:
             request_id.reset(mark)
+
+
+def _name(span: Any, scope: Scope, request: str, status: int) -> None:
+    method, route = scope.get("method", ""), scope.get("path_template", "")
+    span.update_name(f"{method} {route}")
+    told = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+    span.set_attributes({**told, "qless.request_id": request})
 
 
 def _tell(scope: Scope, status: int, seconds: float) -> None:

@@ -70,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     qless_drain_s: Annotated[int, Meta(ge=0, le=300)] = 0
     qless_metrics_host: str = "127.0.0.1"
     qless_metrics_port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    qless_otlp_url: str = ""
     qless_log_level: str = "INFO"
 
     def __repr__(self) -> str:
@@ -115,6 +116,7 @@ SETTINGS_DOC: dict[str, str] = {
     "QLESS_DRAIN_S": "how long a process that is told to end answers 503 at `/health/ready` before it does; longer than a balancer takes to notice",
     "QLESS_METRICS_HOST": "address at which `/metrics` is served; never one that strangers reach",
     "QLESS_METRICS_PORT": "its port: each process takes the first free one from here on; 0 serves no metrics",
+    "QLESS_OTLP_URL": "OpenTelemetry collector that takes traces by OTLP over HTTP, such as http://collector:4318; empty sends none",
     "QLESS_LOG_LEVEL": "`DEBUG`, `INFO`, `WARNING` or `ERROR`",
 }
 
@@ -157,6 +159,8 @@ def _judge(settings: Settings) -> None:
             raise SettingsError("QLESS_ORIGINS holds something that is not of the form https://host[:port].")
     if settings.qless_log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingsError("QLESS_LOG_LEVEL is not DEBUG, INFO, WARNING or ERROR.")
+    if settings.qless_otlp_url and as_origin(settings.qless_otlp_url) is None:
+        raise SettingsError("QLESS_OTLP_URL is not of the form http://host[:port].")
     if settings.qless_sandbox_url:
         if as_origin(settings.qless_sandbox_url) is None:
             raise SettingsError("QLESS_SANDBOX_URL is not of the form http://host[:port].")

@@ -1,7 +1,7 @@
 """The one way to MongoDB: majority writes, journaled, a deadline on everything, times with a zone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
@@ -58,7 +59,7 @@ def is_url(url: str) -> bool:
     return True
 
 
-def connect(url: str) -> Client:
+def connect(url: str, listeners: Sequence[CommandListener] = ()) -> Client:
     """A client of its own for the running event loop (PyMongo's async client is bound to one)."""
     return AsyncMongoClient(
         url,
@@ -70,6 +71,7 @@ def connect(url: str) -> Client:
         connectTimeoutMS=CONNECT_MS,
         retryWrites=True,
         appname="q-less",
+        event_listeners=listeners,
     )
 
 

@@ -21,6 +21,7 @@ from beanie import Document
 from prometheus_client import Counter
 from pymongo import IndexModel, ReturnDocument
 
+from backend.kit import tracing
 from backend.kit.clock import Clock
 from backend.kit.ids import new_id
 from backend.kit.mongo import Session, StorageError
@@ -51,6 +52,7 @@ class OutboxDocument(Document):
     wanted_at: datetime | None = None
     attempts: int = 0
     done_at: datetime | None = None
+    trace: str = ""
 
     class Settings:
         name = "outbox"
@@ -91,7 +93,14 @@ class Outbox:
     ) -> None:
         """Write a row inside the caller's transaction, due after `delay`. Call `kick` after the commit."""
         due_at = self._clock.now() + delay
-        row = OutboxDocument(id=new_id("out"), kind=kind, payload=payload, due_at=due_at, wanted_at=due_at)
+        row = OutboxDocument(
+            id=new_id("out"),
+            kind=kind,
+            payload=payload,
+            due_at=due_at,
+            wanted_at=due_at,
+            trace=tracing.traceparent(),
+        )
         await row.insert(session=session)
 
     def kick(self) -> None:
@@ -141,8 +150,9 @@ class Outbox:
 
     async def _carry_out(self, row: Payload) -> None:
         try:
-            async with asyncio.timeout(LEASE_S - 5):
-                await self._lanes[row["kind"]].handler(row["payload"])
+            with tracing.span(f"outbox {row['kind']}", row.get("trace", "")):
+                async with asyncio.timeout(LEASE_S - 5):
+                    await self._lanes[row["kind"]].handler(row["payload"])
         except asyncio.CancelledError:
             with suppress(StorageError):
                 await self._due_in(row, 0)
