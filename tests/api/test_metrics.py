@@ -1,8 +1,12 @@
 """What Prometheus gets of a shopping trip, what it never gets, and who can read it."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -15,7 +19,7 @@ from backend import documents, errors
 from backend.app import create_app
 from backend.exits.rules import Reason
 from backend.kit import mongo
-from backend.kit.embedded import free_port
+from backend.kit.embedded import EmbeddedMongo, free_port
 from backend.kit.ids import new_id
 from backend.kit.outbox import OutboxDocument
 from backend.live import CloseCode
@@ -24,7 +28,7 @@ from backend.settings import Settings
 from tests import monitoring
 from tests.factories import FakeClock
 from tests.phones import phone_at
-from tests.support import serving
+from tests.support import running, serving
 from tests.world import (
     Trip,
     deliver,
@@ -191,6 +195,26 @@ class TestFigures:
             await row.delete()
         assert figures.of("qless_outbox_pending_rows") == before + 1
         assert figures.of("qless_outbox_oldest_age_seconds") == 30 * 24 * 3600
+
+    async def test_are_told_while_mongodb_hangs(
+        self, settings: Settings, database: mongo.Database, tmp_path: Path
+    ) -> None:
+        with EmbeddedMongo(tmp_path / "mongodb") as server:
+            own = msgspec.structs.replace(settings, mongodb_url=server.url, qless_metrics_port=free_port())
+            app = create_app(own)
+            async with running(app):
+                served = Served(app, "", f"http://127.0.0.1:{app.state.metrics_port}/metrics")
+                assert (await served.scrape()).of("qless_storage_up") == 1
+                assert server.child
+                os.kill(server.child.pid, signal.SIGSTOP)
+                began = time.monotonic()
+                figures = await served.scrape()
+                took_s = time.monotonic() - began
+                os.kill(server.child.pid, signal.SIGCONT)
+        await documents.bind(database)
+        assert took_s < 4
+        assert figures.of("qless_storage_up") == 0
+        assert figures.of("process_resident_memory_bytes") > 0
 
     async def test_name_nobody_and_no_cart(self, served: Served, web: httpx.AsyncClient) -> None:
         trip, issued = await shopped(served, web)
