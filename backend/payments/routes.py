@@ -129,7 +129,10 @@ async def receive_webhook(
 
 
 async def _settle(gateway: str, request: Request[Any, Any, Any], settlement: Settlement) -> WebhookOut:
-    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        # One that comes twice is one value with a comma (RFC 9110, section 5.3), which no signature is right for.
+        headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
     return WebhookOut(outcome=await settlement.receive(gateway, headers, await request.body()))
 
 
