@@ -3,17 +3,23 @@
 import asyncio
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
 
 from tests.chaos.machines import Machines
 from tests.chaos.phone import Failed
-from tests.chaos.shopping import STORE, new_family
+from tests.chaos.shopping import STORE, goods_of, new_family
 from tests.world import Person, gateway_event, signed
 
 Json = dict[str, Any]
+Database = AsyncDatabase[Json]
 
 DELIVERED_WITHIN_S = 30.0
 BECOMES_WITHIN_S = 30.0
@@ -90,3 +96,26 @@ async def _leave(web: httpx.AsyncClient, token: str, password: str) -> None:
     assert verdict["verdict"] == "open", verdict
     again = await guard.post("/gate/verify", {**scan, "nonce": secrets.token_hex(8)})
     assert (again["verdict"], again["code"]) == ("refuse", "already_used")
+
+
+@asynccontextmanager
+async def majority(machines: Machines) -> AsyncIterator[Database]:
+    """What cannot be rolled back any more."""
+    async with AsyncMongoClient[Json](machines.mongo.url, timeoutMS=30_000, tz_aware=True) as client:
+        yield client.get_database(machines.database, read_concern=ReadConcern("majority"))
+
+
+async def locked_carts(machines: Machines, number: int) -> list[Json]:
+    """So many payments that wait to be made."""
+    barcode = (await goods_of(machines.urls[0])).barcodes[0]
+    turns = asyncio.Semaphore(8)
+
+    async def one(n: int) -> Json:
+        async with turns, client_of(machines.urls[n % 2]) as web:
+            family = await new_family(web, 1)
+            await family.host.post("/cart/add", {"session_id": family.session_id, "barcode": barcode})
+            payment = await start_to_pay(family.host, family.session_id)
+            assert payment
+            return payment
+
+    return await asyncio.gather(*(one(n) for n in range(number)))

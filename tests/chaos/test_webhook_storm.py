@@ -6,26 +6,18 @@ import signal
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
-from pymongo import AsyncMongoClient
-from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.read_concern import ReadConcern
 
 from tests.chaos.machines import Machines, running
-from tests.chaos.paying import Json, client_of, start_to_pay
+from tests.chaos.paying import Database, Json, client_of, locked_carts, majority
 from tests.chaos.rounds import Plan
-from tests.chaos.shopping import goods_of, new_family
 from tests.money import judge_money
 from tests.world import gateway_event, signed
-
-Database = AsyncDatabase[dict[str, Any]]
 
 KINDS = {"captured": 7, "failed": 2, "authorized": 1}
 """What the events tell, with how often, in parts of their sum."""
@@ -48,31 +40,6 @@ class Event:
     makes: str
     copies: int
     outcomes: list[str] = field(default_factory=list)
-
-
-@asynccontextmanager
-async def majority(machines: Machines) -> AsyncIterator[Database]:
-    """What cannot be rolled back any more."""
-    async with AsyncMongoClient[dict[str, Any]](
-        machines.mongo.url, timeoutMS=30_000, tz_aware=True
-    ) as client:
-        yield client.get_database(machines.database, read_concern=ReadConcern("majority"))
-
-
-async def locked_carts(machines: Machines, number: int) -> list[Json]:
-    """So many payments that wait to be made."""
-    barcode = (await goods_of(machines.urls[0])).barcodes[0]
-    turns = asyncio.Semaphore(8)
-
-    async def one(n: int) -> Json:
-        async with turns, client_of(machines.urls[n % 2]) as web:
-            family = await new_family(web, 1)
-            await family.host.post("/cart/add", {"session_id": family.session_id, "barcode": barcode})
-            payment = await start_to_pay(family.host, family.session_id)
-            assert payment
-            return payment
-
-    return await asyncio.gather(*(one(n) for n in range(number)))
 
 
 class Storm:
