@@ -8,21 +8,16 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import httpx
-import msgspec
 import pytest
-from litestar import Litestar
 
-from backend import documents
-from backend.app import create_app
 from backend.kit import mongo
 from backend.settings import Settings
 from tests.factories import FakeClock
-from tests.support import running
+from tests.shops import Shop, shop_of
 from tests.world import SANDBOX_SECRET, gateway_event, ready_to_pay, settled, signed
 
 pytestmark = [pytest.mark.usefixtures("sandbox", "reconciler_at_rest"), pytest.mark.timeout(900)]
@@ -214,45 +209,14 @@ FORGERIES: dict[Forgery, int] = {
 """With how often each is tried, in parts of their sum."""
 
 
-class Shop(NamedTuple):
-    """A server with a database of its own, so that nothing else changes it."""
-
-    app: Litestar
-    api: httpx.AsyncClient
-    database: mongo.Database
-    clock: FakeClock
-
-    async def post(self, post: Post) -> httpx.Response:
-        return await self.api.post(WEBHOOK, content=post.body, headers=post.headers)
-
-    async def hash(self) -> str:
-        """Of everything that is stored."""
-        return str((await self.database.command("dbHash"))["md5"])
-
-
-@asynccontextmanager
-async def shop_of(settings: Settings, mongodb_url: str, **changes: Any) -> AsyncIterator[Shop]:
-    changed = msgspec.structs.replace(
-        settings, **{"qless_database": f"qless_test_{secrets.token_hex(4)}", **changes}
-    )
-    client = mongo.connect(mongodb_url)
-    database = mongo.open_database(client, changed.qless_database)
-    await documents.prepare(database)
-    clock = FakeClock()
-    app = create_app(changed, clock)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with running(app), httpx.AsyncClient(transport=transport, base_url="http://test") as api:
-        yield Shop(app, api, database, clock)
-    await client.drop_database(changed.qless_database)
-    await client.close()
+async def deliver(shop: Shop, post: Post) -> httpx.Response:
+    return await shop.api.post(WEBHOOK, content=post.body, headers=post.headers)
 
 
 @pytest.fixture
-async def shop(settings: Settings, mongodb_url: str, database: mongo.Database) -> AsyncIterator[Shop]:
-    """Bound to its own database; the others' is bound again afterwards."""
-    async with shop_of(settings, mongodb_url) as shop:
+async def shop(settings: Settings, database: mongo.Database) -> AsyncIterator[Shop]:
+    async with shop_of(settings, database) as shop:
         yield shop
-    await documents.bind(database)
 
 
 async def test_is_refused_and_changes_nothing(
@@ -272,7 +236,7 @@ async def test_is_refused_and_changes_nothing(
         (forge,) = dice.choices(list(FORGERIES), list(FORGERIES.values()))
         forged = forge(origin, dice)
         assert forged != origin.true, forge.__name__
-        response = await shop.post(forged)
+        response = await deliver(shop, forged)
         tried[forge.__name__] += 1
         if (response.status_code, response.json().get("code")) != (400, "webhook_unsigned"):
             wrong.append(
@@ -281,7 +245,7 @@ async def test_is_refused_and_changes_nothing(
     print(dict(tried))
     assert not wrong, "\n".join([f"{len(wrong)} were not refused", *wrong[:10]])
     assert await shop.hash() == before
-    response = await shop.post(origin.true)
+    response = await deliver(shop, origin.true)
     assert (response.status_code, response.json()["outcome"]) == (200, "paid")
     assert await shop.hash() != before
 
@@ -289,22 +253,20 @@ async def test_is_refused_and_changes_nothing(
 class TestRotation:
     """Two secrets are good while one takes the place of the other; then one is."""
 
-    async def outcomes(self, settings: Settings, mongodb_url: str, secrets_named: str) -> list[str]:
+    async def outcomes(self, settings: Settings, database: mongo.Database, named: str) -> list[str]:
         """What becomes of an event under the newer secret, and of another under the older."""
-        changes = {"qless_sandbox_webhook_secrets": secrets_named}
-        async with shop_of(settings, mongodb_url, **changes) as shop:
+        async with shop_of(settings, database, qless_sandbox_webhook_secrets=named) as shop:
             told = []
             for secret in (SANDBOX_SECRET, OLDER_SECRET):
                 trip = await ready_to_pay(shop.app, shop.api)
                 event = gateway_event(await trip.initiate())
-                response = await shop.post(post_of(event, shop.clock, secret))
+                response = await deliver(shop, post_of(event, shop.clock, secret))
                 told.append(response.json().get("outcome") or response.json()["code"])
             return told
 
     async def test_takes_both_and_then_the_newer_alone(
-        self, settings: Settings, mongodb_url: str, database: mongo.Database
+        self, settings: Settings, database: mongo.Database
     ) -> None:
         both = f"{SANDBOX_SECRET},{OLDER_SECRET}"
-        assert await self.outcomes(settings, mongodb_url, both) == ["paid", "paid"]
-        assert await self.outcomes(settings, mongodb_url, SANDBOX_SECRET) == ["paid", "webhook_unsigned"]
-        await documents.bind(database)
+        assert await self.outcomes(settings, database, both) == ["paid", "paid"]
+        assert await self.outcomes(settings, database, SANDBOX_SECRET) == ["paid", "webhook_unsigned"]
