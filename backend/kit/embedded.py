@@ -225,12 +225,17 @@ class EmbeddedMongo(EmbeddedServer):
             "oplogSize": "256",
             "wiredTigerCacheSizeGB": "0.25",
             "networkMessageCompressors": "snappy",
-            "setParameter": "diagnosticDataCollectionEnabled=false",
+        }
+        parameters = {
+            "diagnosticDataCollectionEnabled": "false",
+            # Ours take 2 s at most. One whose process was killed holds its documents until this is over.
+            "transactionLifetimeLimitSeconds": "5",
         }
         return [
             "--quiet",
             "--nounixsocket",
             *(part for name, value in options.items() for part in (f"--{name}", value)),
+            *(part for name, value in parameters.items() for part in ("--setParameter", f"{name}={value}")),
         ]
 
     def _end_leftover(self) -> None:

@@ -179,8 +179,9 @@ class Server(Program):
 class Mongod(Program):
     """One member of a replica set."""
 
-    PARAMETERS: ClassVar = {"oplogNetworkTimeoutBufferSeconds": "2"}
-    """Together with the set's settings: how long a secondary waits for a member that stands still."""
+    PARAMETERS: ClassVar = {"oplogNetworkTimeoutBufferSeconds": "2", "transactionLifetimeLimitSeconds": "5"}
+    """As in `docker-compose.yml`. The first, together with the set's settings, is how long a secondary waits for a
+    member that stands still; the second, how long a transaction lives whose server was killed."""
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__(name, folder)
