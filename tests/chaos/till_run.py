@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from pymongo import AsyncMongoClient
-from pymongo.read_concern import ReadConcern
-
 from tests.chaos import diary
 from tests.chaos.accounting import COLLECTIONS, Document, Evidence, captures, judge_accounts, stuck
 from tests.chaos.buyer import Buyer, Counters, Patient, Somebody
 from tests.chaos.checker import Cart, judge_answers, judge_log, judge_model, judge_order, seq_of
 from tests.chaos.killing import kill_everything
 from tests.chaos.machines import Machines, running
+from tests.chaos.paying import majority
 from tests.chaos.phone import Failed
 from tests.chaos.shopping import Goods, goods_of
 from tests.chaos.simulator import NEWEST, Json, Relay, Simulator, simulating
@@ -164,9 +162,7 @@ class TillRun:
 
     async def _rows(self) -> dict[str, list[Document]]:
         """All documents of what is judged, as a majority has them."""
-        url = self._machines.mongo.url
-        async with AsyncMongoClient[Document](url, timeoutMS=30_000, tz_aware=True) as client:
-            database = client.get_database(self._machines.database, read_concern=ReadConcern("majority"))
+        async with majority(self._machines) as database:
             return {name: await database[name].find().to_list() for name in COLLECTIONS}
 
     async def _quiet(self, last_kill: float) -> None:
@@ -176,10 +172,12 @@ class TillRun:
             left = stuck(await self._rows(), self.outcome.books.values(), datetime.now(UTC))
             passed = time.monotonic() - last_kill
             if not left or passed > SETTLES_WITHIN_S:
-                self.outcome.quiet_after_s.append(passed)
-                self.outcome.findings += [f"{each} ({passed:.0f} s after the last kill)" for each in left]
-                return
+                break
             await asyncio.sleep(0.5)
+        self.outcome.quiet_after_s.append(passed)
+        self.outcome.findings += left
+        if passed > SETTLES_WITHIN_S:
+            self.outcome.findings.append(f"{passed:.0f} s after the last kill not all was settled.")
 
     async def _judge(self, buyers: Sequence[Buyer]) -> None:
         outcome = self.outcome
@@ -188,10 +186,8 @@ class TillRun:
         books = list(outcome.books.values())
         evidence = Evidence(outcome.counters.told, books, outcome.rows, self._relay.taken)
         outcome.findings += judge_accounts(evidence)
-        async with AsyncMongoClient[Document](
-            self._machines.mongo.url, timeoutMS=30_000, tz_aware=True
-        ) as client:
-            outcome.findings += await judge_money(client[self._machines.database])
+        async with majority(self._machines) as database:
+            outcome.findings += await judge_money(database)
         self._judge_carts({each for buyer in buyers for each in buyer.session_ids})
 
     def _judge_carts(self, session_ids: set[str]) -> None:
