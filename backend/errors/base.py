@@ -93,7 +93,7 @@ class Unprocessable(AppError):
 
 class IdReused(Unprocessable):
     code = "id_reused"
-    title = "This id was used for another command"
+    title = "This id was used for another command or request"
 
 
 class TooMany(AppError):
