@@ -10,6 +10,7 @@ from litestar import Litestar
 from backend.kit import mongo
 from backend.payments import Reconciler
 from backend.payments import store as payment_store
+from backend.payments.reconcile import AT_ONCE
 from tests.factories import FakeClock
 from tests.till import Json, Till, ledger_of
 from tests.world import Trip, ready_to_pay, services_of, settled
@@ -166,6 +167,27 @@ class TestProcesses:
         )
         await asyncio.gather(ours.look_at_due(), theirs.look_at_due(), ours.look_at_due())
         assert len(asked) == len(set(asked)) == 12
+
+    async def test_ask_about_eight_at_once(
+        self, app: Litestar, api: Api, till: Till, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gateway = services_of(app).payments._gateways["sandbox"]
+        report, under_way, most = gateway.report, 0, 0
+
+        async def counted(reference: str) -> object:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.05)
+            under_way -= 1
+            return await report(reference)
+
+        monkeypatch.setattr(gateway, "report", counted)
+        for _ in range(12):
+            await (await ready_to_pay(app, api)).initiate()
+        clock.advance(seconds=10)
+        assert await till.look() == 12
+        assert most == AT_ONCE == 8
 
 
 class TestGatewayAway:
