@@ -186,7 +186,7 @@ class TestFigures:
         before = (await served.scrape()).of("qless_outbox_pending_rows")
         wanted_at, due_at = clock.now() - timedelta(days=30), clock.now() + timedelta(seconds=300)
         row = OutboxDocument(
-            id=new_id("out"), kind="nobody's", payload={}, due_at=due_at, wanted_at=wanted_at
+            id=new_id("out"), kind="cart_paid", payload={}, due_at=due_at, wanted_at=wanted_at
         )
         await row.insert()
         try:
