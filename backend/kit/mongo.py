@@ -31,6 +31,7 @@ HEARTBEAT_MS, CONNECT_MS = 1_000, 2_000
 """A member that froze is known after both together, one that came back after the first. With the driver's 10 s and 20 s
 a new primary was not found for 8 s after its election."""
 TRANSACTION_TIMEOUT_S = 2.0
+CLOSES_WITHIN_S = 3 * TIMEOUT_MS / 1000
 
 __all__ = [
     "Client",
@@ -76,9 +77,12 @@ def connect(url: str, listeners: Sequence[CommandListener] = ()) -> Client:
 
 
 async def close(client: Client) -> None:
-    """Close a client, within 5 s: an operation that was cancelled may have left the driver's own lock taken (4.20)."""
+    """Close a client. Without MongoDB it takes its time-out to say goodbye; then it is left to the end of the process.
+
+    An operation that was cancelled twice may have left the driver's own lock taken for ever (PyMongo 4.20).
+    """
     with suppress(TimeoutError):
-        async with asyncio.timeout(TIMEOUT_MS / 1000):
+        async with asyncio.timeout(CLOSES_WITHIN_S):
             await client.close()
 
 
