@@ -330,6 +330,20 @@ class TestRun:
         assert handler.handled == []
         assert not await setting.done()
 
+    async def test_has_one_row_of_a_kind_in_hand_at_a_time(self, setting: Setting) -> None:
+        handler = Recorder()
+        handler.go_on.clear()
+        process = setting.process(handler)
+        await setting.add(1)
+        first = asyncio.create_task(process.work_one())
+        await handler.began.wait()
+        second = asyncio.create_task(process.work_one())
+        await asyncio.wait([second], timeout=0.2)
+        assert not second.done()
+        handler.go_on.set()
+        assert await first
+        assert not await second
+
     async def test_of_a_kind_that_waits_for_somebody_holds_up_no_other(self, setting: Setting) -> None:
         slow, quick = Recorder(), Recorder()
         slow.go_on.clear()
