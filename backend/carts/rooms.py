@@ -59,6 +59,15 @@ class Ticket(msgspec.Struct):
     arrived: float
     compared: bool = False
 
+    def is_of(self, entry: Entry) -> bool:
+        """Whether the entry is what became of this very command."""
+        request = self.request
+        return (entry.by, entry.command_id, entry.digest) == (
+            request.by,
+            request.command_id,
+            request.digest(),
+        )
+
     def settle(self, result: int | AppError) -> None:
         """Give the answer, once."""
         answer, self.answer = self.answer, None
@@ -268,6 +277,10 @@ class Room:
             self.look_again()
             return
         self.state = rules.apply(self.state, entry)
+        if self._in_flight is not None and self._in_flight.is_of(entry):
+            self._in_flight.settle(
+                entry.seq
+            )  # read back before its outcome came: the answer goes first all the same
         if self.connections:
             frame = encode_entry(entry)
             for connection in self.connections:

@@ -1,19 +1,21 @@
 """Commands that come twice, at once, or from somebody who did not wait: each counts once, and has one answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
 
 from backend import errors
 from backend.carts import LockCheckout, MarkPaid, UnlockCheckout
-from backend.carts.commands import AnyCommand, LeaveSession, RemoveItem, SetQuantity
-from backend.carts.events import to_document
-from backend.carts.log import COLLECTION
-from backend.carts.rules import MAX_EVENTS, MAX_SHOPPER_EVENTS
+from backend.carts.commands import AnyCommand, LeaveSession, RemoveItem, Request, SetQuantity
+from backend.carts.events import Entry, to_document
+from backend.carts.log import COLLECTION, Outcome
+from backend.carts.rules import MAX_EVENTS, MAX_SHOPPER_EVENTS, Facts
 from backend.kit import mongo
 from backend.lifespan import Services
+from backend.pricing import price_line
 from backend.settings import Settings
 from tests.carts import Cart, logged, open_cart, processes
 from tests.factories import Shopping, replay
@@ -45,6 +47,39 @@ def proxy(pair: tuple[list[Services], Proxy]) -> Iterator[Proxy]:
 @pytest.fixture
 async def cart(services: list[Services]) -> Cart:
     return await open_cart(services[0])
+
+
+class Screen:
+    """A phone's socket, and what came over it in which order."""
+
+    def __init__(self, user_id: str, came: list[object]) -> None:
+        self.user_id = user_id
+        self._came = came
+
+    def send(self, frame: object) -> None:
+        self._came.append("event")
+
+    def close(self, code: object) -> None:
+        self._came.append("closed")
+
+
+class TestAnswer:
+    async def test_comes_before_what_it_caused_also_when_the_log_is_read_first(
+        self, services: list[Services], cart: Cart, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever leaves gets the `ack` and is shown out then, not the other way round."""
+        room = await services[0].carts.rooms.get(cart.session_id)
+        appended: list[tuple[Entry, Callable[[Outcome], None]]] = []
+        monkeypatch.setattr(room._log, "append", lambda *given: appended.append(given))
+        came: list[object] = []
+        screen: Any = Screen(cart.host.user_id, came)
+        monkeypatch.setattr(room, "connections", {screen})
+        leave = Request(cart.host.user_id, "bye", LeaveSession())
+        room.submit(leave, Facts(price_line), came.append)
+        ((entry, outcome),) = appended
+        room.receive(entry)
+        outcome(Outcome.APPENDED)
+        assert came == [entry.seq, "event", "closed"]
 
 
 class TestRepeats:
