@@ -124,6 +124,8 @@ class Trip:
         """Pieces by who put them there and barcode."""
         self.status = "active"
         self.quote: Json | None = None
+        self.is_quoted = False
+        """Whether nothing changed since."""
         self.payments: dict[str, Json] = {}
         """As they were initiated."""
         self.statuses: dict[str, str] = {}
@@ -148,7 +150,6 @@ class Trip:
         """What may be done now; what takes a trip on is there more than once."""
         paid, started = self.order_id is not None, bool(self.payments)
         waiting = any(status in WAITING for status in self.statuses.values())
-        on = (self.ask_quote, self.initiate, self.approve, self.hear, self.go_through_gate)
         may: dict[Callable[[], Awaitable[None]], bool] = {
             self.join: self.status == "active" and len(self.people) == 1,
             self.scan: True,
@@ -171,8 +172,20 @@ class Trip:
             self.revoke: paid,
             self.refund: paid,
         }
+        takes_on: dict[Callable[[], Awaitable[None]], bool] = {
+            self.ask_quote: bool(self.lines) and self.status == "active" and not self.is_quoted,
+            self.initiate: self.is_quoted and not waiting,
+            self.approve: waiting,
+            self.hear: any(event["id"] not in self.delivered for event in self.news),
+            self.get_pass: not self.token,
+            self.go_through_gate: not self.opened,
+            self.refund: True,
+        }
         possible = [step for step, is_possible in may.items() if is_possible]
-        return [*possible, *(step for step in possible if step in on for _ in range(2))]
+        return [
+            *possible,
+            *(step for step in possible if takes_on.get(step) for _ in range(len(possible) // 2)),
+        ]
 
     # The cart.
 
@@ -199,6 +212,7 @@ class Trip:
             refused = error.code
         else:
             refused = ""
+            self.is_quoted = False
             self.lines[(line["added_by"], line["barcode"])] = qty
         assert refused == ("" if self.status == "active" else self._refusal())
 
@@ -212,6 +226,7 @@ class Trip:
         """Whether the cart took it, as it does if and only if it is active."""
         if answer.status_code == 200:
             assert self.status == "active"
+            self.is_quoted = False
             return True
         assert (answer.status_code, answer.json()["code"]) == (409, self._refusal()), answer.text
         return False
@@ -231,7 +246,7 @@ class Trip:
             expected = self._refusal() if self.lines else "cart_empty"
             assert answer.json()["code"] in {expected, self._refusal()}, answer.text
             return
-        self.quote = answer.json()
+        self.quote, self.is_quoted = answer.json(), True
         prices = {product.barcode: product.price_minor for product in self.staffed.products}
         total = sum(prices[barcode] * qty for (_, barcode), qty in self.lines.items())
         assert answer.json()["totals"]["total_minor"] == total
