@@ -173,9 +173,12 @@ class Trip:
             self.refund: paid,
         }
         takes_on: dict[Callable[[], Awaitable[None]], bool] = {
+            self.scan: started and self.is_quoted and self.status == "active",
+            self.cancel: waiting,
             self.ask_quote: bool(self.lines) and self.status == "active" and not self.is_quoted,
             self.initiate: self.is_quoted and not waiting,
             self.approve: waiting,
+            self.approve_late: not waiting and not paid,
             self.hear: any(event["id"] not in self.delivered for event in self.news),
             self.get_pass: not self.token,
             self.go_through_gate: not self.opened,
