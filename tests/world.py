@@ -233,7 +233,8 @@ async def deliver(app: Litestar, api: httpx.AsyncClient, event: dict[str, Any]) 
 
 async def settled(app: Litestar) -> None:
     """Carry out what the outbox has for now."""
-    while await services_of(app).outbox.work_one():
+    outbox = services_of(app).outbox
+    while any([await outbox.work_one(kind) for kind in outbox.kinds]):
         pass
 
 

@@ -4,7 +4,7 @@ After draft-ietf-httpapi-idempotency-key-header. Only successes are kept: what w
 again. Answers are sealed, as they may hold what the database must not.
 
     (nothing) ── begun ──> in flight ── succeeded ──> answered, kept 48 h
-        ^                      │  └── its process died: another may begin after the lease
+        ^                      │  └── its process died, or it failed: the same one again, after the lease or at once
         └────── refused ───────┘
 """
 
@@ -105,13 +105,21 @@ class Idempotency:
             return msgspec.json.decode(self._sealer.decrypt(known), type=answer)
         try:
             result = await work(key_id[:24])
-        except Exception:
+        except Exception as error:
             with suppress(StorageError):
-                await _keys().delete_one({"_id": key_id, "holder": holder, "answer": None})
+                await self._give_up(key_id, holder, error)
             raise
         sealed = self._sealer.encrypt(msgspec.json.encode(result))
         await _keys().update_one({"_id": key_id, "holder": holder}, {"$set": {"answer": sealed}})
         return result
+
+    async def _give_up(self, key_id: str, holder: str, error: Exception) -> None:
+        """What was refused frees its key. What failed may have had its effect: the same request may try again at once."""
+        ours = {"_id": key_id, "holder": holder, "answer": None}
+        if isinstance(error, errors.AppError) and not error.retryable:
+            await _keys().delete_one(ours)
+        else:
+            await _keys().update_one(ours, {"$set": {"lease_until": self._clock.now()}})
 
     async def _begin(self, key_id: str, request: str, holder: str) -> bytes | None:
         """Take the key; the kept answer if there is one."""

@@ -118,20 +118,14 @@ class Outbox:
         kick = self._lanes[kind].kick
         while True:
             kick.clear()
-            while await self._work_one_of(kind):
+            while await self.work_one(kind):
                 pass
             with suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_S):
                     await kick.wait()
 
-    async def work_one(self) -> bool:
-        """Claim and carry out one due row, after those that this process has in hand; False when none is due."""
-        for kind in self.kinds:
-            if await self._work_one_of(kind):
-                return True
-        return False
-
-    async def _work_one_of(self, kind: str) -> bool:
+    async def work_one(self, kind: str) -> bool:
+        """Claim and carry out one due row, after the one that this process has in hand; False when none is due."""
         async with self._lanes[kind].turn:
             row = await self._claim(kind)
             if row is not None:

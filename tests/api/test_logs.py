@@ -202,7 +202,7 @@ async def fail_in_the_outbox(app: Litestar, trip: Trip) -> None:
     outbox.on("mail", fail)
     payload = {"token": trip.shopper.token, "email": "asha@example.com"}
     await mongo.in_transaction(services.client, lambda session: outbox.add(session, "mail", payload))
-    assert await outbox.work_one()
+    assert await outbox.work_one("mail")
 
 
 class TestWholeTrip:

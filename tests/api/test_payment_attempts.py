@@ -111,7 +111,7 @@ class TestAnotherAttempt:
             await asyncio.sleep(0.01)
             return False
 
-        monkeypatch.setattr(type(services_of(app).outbox), "_work_one_of", never)
+        monkeypatch.setattr(type(services_of(app).outbox), "work_one", never)
         trip, _ = await declined(app, api)
         assert (await trip.session())["status"] == "locked"
         assert (await trip.initiate())["status"] == "pending"

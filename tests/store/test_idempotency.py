@@ -33,12 +33,12 @@ class Process:
         self.done = 0
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
-        self.refuses = False
+        self.fails: Exception | None = None
 
     async def work(self, request_id: str) -> Answer:
         await self.may_go_on.wait()
-        if self.refuses:
-            raise errors.QuoteStale
+        if self.fails is not None:
+            raise self.fails
         self.done += 1
         return Answer(self.done, request_id)
 
@@ -122,10 +122,24 @@ async def test_without_a_key_every_request_counts(process: Process) -> None:
 
 
 async def test_a_refusal_is_not_kept(process: Process, key: str) -> None:
-    process.refuses = True
+    process.fails = errors.QuoteStale()
     with pytest.raises(errors.QuoteStale):
         await process.ask(key)
-    process.refuses = False
+    process.fails = None
+    assert (await process.ask(key, n=2)).made == 1
+
+
+@pytest.mark.parametrize("failure", [errors.StorageUnavailable(), OSError("the network is away")])
+async def test_a_failure_lets_the_same_request_try_again_and_no_other(
+    process: Process, key: str, failure: Exception
+) -> None:
+    """Nobody knows whether it had its effect."""
+    process.fails = failure
+    with pytest.raises(type(failure)):
+        await process.ask(key)
+    process.fails = None
+    with pytest.raises(errors.IdReused):
+        await process.ask(key, n=2)
     assert (await process.ask(key)).made == 1
 
 

@@ -108,26 +108,26 @@ class TestAdd:
         with pytest.raises(ValueError, match="something else"):
             await mongo.in_transaction(setting.client, work)
         assert await setting.rows() == []
-        assert not await setting.process(Recorder()).work_one()
+        assert not await setting.process(Recorder()).work_one(setting.kind)
 
     async def test_is_seen_by_nobody_before_the_commit(self, setting: Setting) -> None:
         handler = Recorder()
 
         async def work(session: mongo.Session) -> None:
             await setting.process().add(session, setting.kind, {"n": 1})
-            assert not await setting.process(handler).work_one()
+            assert not await setting.process(handler).work_one(setting.kind)
 
         await mongo.in_transaction(setting.client, work)
-        assert await setting.process(handler).work_one()
+        assert await setting.process(handler).work_one(setting.kind)
         assert handler.handled == [1]
 
     async def test_with_a_delay_is_due_after_it(self, setting: Setting) -> None:
         process = setting.process(Recorder())
         await setting.add(1, delay=timedelta(seconds=10))
         setting.clock.advance(seconds=9.9)
-        assert not await process.work_one()
+        assert not await process.work_one(setting.kind)
         setting.clock.advance(seconds=0.1)
-        assert await process.work_one()
+        assert await process.work_one(setting.kind)
 
 
 class TestWork:
@@ -146,7 +146,7 @@ class TestWork:
             await setting.add(n)
             setting.clock.advance(seconds=1)
         process = setting.process(handler)
-        while await process.work_one():
+        while await process.work_one(setting.kind):
             pass
         assert handler.handled == [0, 1, 2]
 
@@ -154,19 +154,20 @@ class TestWork:
         await setting.add(1)
         stranger = setting.process()
         stranger.on("test-other", Recorder())
-        assert not await stranger.work_one()
-        assert not await setting.process().work_one()
+        assert stranger.kinds == ["test-other"]
+        assert not await stranger.work_one("test-other")
+        assert setting.process().kinds == []
         assert [row["attempts"] for row in await setting.rows()] == [0]
-        assert await setting.process(Recorder()).work_one()
+        assert await setting.process(Recorder()).work_one(setting.kind)
 
     async def test_is_kept_as_done_when_it_is(self, setting: Setting) -> None:
         await setting.add(1)
-        await setting.process(Recorder()).work_one()
+        await setting.process(Recorder()).work_one(setting.kind)
         [row] = await setting.rows()
         assert "pending" not in row
         assert row["done_at"] == setting.clock.now()
         setting.clock.advance(days=1)
-        assert not await setting.process(Recorder()).work_one()
+        assert not await setting.process(Recorder()).work_one(setting.kind)
 
     async def test_has_one_handler_a_kind(self, setting: Setting) -> None:
         process = setting.process(Recorder())
@@ -181,11 +182,11 @@ class TestFailure:
         process = setting.process(handler)
         await setting.add(1)
         for back_off_s in (1, 2):
-            assert await process.work_one()
+            assert await process.work_one(setting.kind)
             setting.clock.advance(seconds=back_off_s - 0.1)
-            assert not await process.work_one()
+            assert not await process.work_one(setting.kind)
             setting.clock.advance(seconds=0.1)
-        assert await process.work_one()
+        assert await process.work_one(setting.kind)
         assert handler.handled == [1]
         assert await setting.done()
 
@@ -197,9 +198,9 @@ class TestFailure:
         await OutboxDocument.get_pymongo_collection().update_one(
             {"kind": setting.kind}, {"$set": {"attempts": 5_000}}
         )
-        assert await process.work_one()
+        assert await process.work_one(setting.kind)
         setting.clock.advance(seconds=MAX_BACKOFF_S)
-        assert await process.work_one()
+        assert await process.work_one(setting.kind)
         assert handler.handled == [1]
 
     async def test_does_not_keep_others_waiting(self, setting: Setting) -> None:
@@ -209,7 +210,7 @@ class TestFailure:
         setting.clock.advance(seconds=0.1)
         await setting.add(2)
         process = setting.process(handler)
-        assert [await process.work_one() for _ in range(3)] == [True, True, False]
+        assert [await process.work_one(setting.kind) for _ in range(3)] == [True, True, False]
         assert handler.handled == [2]
 
     async def test_that_never_ends_is_given_up_within_the_lease(
@@ -220,7 +221,7 @@ class TestFailure:
         handler.go_on.clear()
         await setting.add(1)
         async with asyncio.timeout(PATIENCE_S):
-            assert await setting.process(handler).work_one()
+            assert await setting.process(handler).work_one(setting.kind)
         assert [row["pending"] for row in await setting.rows()] == [True]
 
 
@@ -229,13 +230,13 @@ class TestLease:
         dead, alive = Recorder(), Recorder()
         dead.go_on.clear()
         await setting.add(1)
-        worker = asyncio.create_task(setting.process(dead).work_one())
+        worker = asyncio.create_task(setting.process(dead).work_one(setting.kind))
         await dead.began.wait()
         process = setting.process(alive)
         setting.clock.advance(seconds=LEASE_S - 0.1)
-        assert not await process.work_one()
+        assert not await process.work_one(setting.kind)
         setting.clock.advance(seconds=0.1)
-        assert await process.work_one()
+        assert await process.work_one(setting.kind)
         assert (dead.handled, alive.handled) == ([], [1])
         assert await setting.done()
         await cancelled(worker)
@@ -245,11 +246,11 @@ class TestLease:
         stopped, alive = Recorder(), Recorder()
         stopped.go_on.clear()
         await setting.add(1)
-        worker = asyncio.create_task(setting.process(stopped).work_one())
+        worker = asyncio.create_task(setting.process(stopped).work_one(setting.kind))
         await stopped.began.wait()
         await cancelled(worker)
         assert worker.cancelled()
-        assert await setting.process(alive).work_one()
+        assert await setting.process(alive).work_one(setting.kind)
         assert (stopped.handled, alive.handled) == ([], [1])
 
     async def test_of_another_is_not_given_back_by_a_worker_that_is_stopped_late(
@@ -260,12 +261,12 @@ class TestLease:
         await setting.add(1)
         for handler in (frozen, alive):
             handler.go_on.clear()
-            workers.append(asyncio.create_task(setting.process(handler).work_one()))
+            workers.append(asyncio.create_task(setting.process(handler).work_one(setting.kind)))
             await handler.began.wait()
             setting.clock.advance(seconds=LEASE_S)
         setting.clock.advance(seconds=-1)
         await cancelled(workers[0])
-        assert not await setting.process(Recorder()).work_one()
+        assert not await setting.process(Recorder()).work_one(setting.kind)
         alive.go_on.set()
         await workers[1]
         assert alive.handled == [1]
@@ -277,14 +278,14 @@ class TestLease:
         await setting.add(1)
         for handler in (frozen, alive):
             handler.go_on.clear()
-            workers.append(asyncio.create_task(setting.process(handler).work_one()))
+            workers.append(asyncio.create_task(setting.process(handler).work_one(setting.kind)))
             await handler.began.wait()
             setting.clock.advance(seconds=LEASE_S)
         setting.clock.advance(seconds=-LEASE_S)
         frozen.go_on.set()
         await workers[0]
         setting.clock.advance(seconds=LEASE_S - 1)
-        assert not await setting.process(Recorder()).work_one()
+        assert not await setting.process(Recorder()).work_one(setting.kind)
         alive.go_on.set()
         await workers[1]
         assert alive.handled == [1]
@@ -335,9 +336,9 @@ class TestRun:
         handler.go_on.clear()
         process = setting.process(handler)
         await setting.add(1)
-        first = asyncio.create_task(process.work_one())
+        first = asyncio.create_task(process.work_one(setting.kind))
         await handler.began.wait()
-        second = asyncio.create_task(process.work_one())
+        second = asyncio.create_task(process.work_one(setting.kind))
         await asyncio.wait([second], timeout=0.2)
         assert not second.done()
         handler.go_on.set()
